@@ -1,0 +1,1 @@
+"""Text becomes documents: reading, cleaning, deduplication, and a tally of everything dropped."""

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, units, fingerprints, named randomness, durable files, tasks. No torch."""

@@ -1,0 +1,1 @@
+"""Predictions without running anything: memory, compute, and what must change with the batch. No torch."""

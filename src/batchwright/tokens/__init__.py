@@ -1,0 +1,1 @@
+"""Documents become a token store: tokenizers, shards, the store, its build and its verification."""

@@ -1,0 +1,1 @@
+"""Batches become updates: step, optimizer, schedules in tokens, checkpoints, the trainer. (torch)"""

@@ -1,0 +1,1 @@
+"""The verbs as functions: they compose the layers below and compute nothing themselves."""

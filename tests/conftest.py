@@ -1,0 +1,23 @@
+"""What every test may ask for: real data beside the checkout (or a skip that says why), and a fixed, quick hypothesis profile."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+settings.register_profile(
+    "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def gpt2_tokenizer_file() -> Path:
+    """GPT-2's published vocabulary as a `tokenizer.json`, which a bare clone does not carry."""
+    file = SHARED / "data" / "gpt2" / "tokenizer.json"
+    if not file.exists():
+        pytest.skip("GPT-2's vocabulary is not beside this checkout (../shared/data/gpt2/tokenizer.json)")
+    return file
