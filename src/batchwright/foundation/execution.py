@@ -1,0 +1,78 @@
+"""The seam between a job and where it runs.
+
+A job is a set of tasks. A task is a pure function of its inputs and parameters that writes content-addressed files and returns a small
+manifest (JSON). Guarantee: running a task twice, on two machines, or after a crash gives the same files under the same names, and a task
+whose manifest is committed is not run again. Engines (batchwright.engines) differ only in `run`; nothing else knows one.
+Price: a JSON file and two fsyncs per task, so make tasks seconds long.
+
+    Task ──key──▶ OUTPUT/KEY.*  (files the function writes)  ──▶  OUTPUT/KEY.done.json  (the manifest, last)
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from batchwright.foundation.errors import CorruptDataError
+from batchwright.foundation.files import read_json, write_json
+from batchwright.foundation.fingerprint import fingerprint
+
+Manifest = dict[str, Any]
+TaskFunction = Callable[[Mapping[str, Any], Path], Manifest]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """`function` is "module:name" of a TaskFunction: (parameters, output prefix) → manifest.
+
+    `parameters` (JSON) hold everything the result depends on, the identity of input files included; `context` (JSON) holds
+    what the function needs but the result does not depend on, such as where an input lies on this machine.
+    """
+
+    function: str
+    parameters: Mapping[str, Any]
+    output: str
+    context: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @cached_property
+    def key(self) -> str:
+        """32 hexadecimal digits naming the task by what it computes."""
+        return fingerprint({"function": self.function, "parameters": dict(self.parameters)})
+
+    @property
+    def prefix(self) -> Path:
+        """The function writes files named `prefix` plus a suffix, and nothing else."""
+        return Path(self.output) / self.key
+
+    @property
+    def manifest_path(self) -> Path:
+        return Path(self.output) / f"{self.key}.done.json"
+
+
+def run_task(task: Task) -> Manifest:
+    """Run a task, or return the manifest it committed before."""
+    if task.manifest_path.exists():
+        done = read_json(task.manifest_path)
+        if not isinstance(done, dict):
+            raise CorruptDataError("a task's manifest is not an object", where=str(task.manifest_path))
+        return cast("Manifest", done)
+    module, _, name = task.function.partition(":")
+    function = cast("TaskFunction", getattr(importlib.import_module(module), name))
+    manifest = function({**task.parameters, **task.context}, task.prefix)
+    write_json(task.manifest_path, manifest)
+    return manifest
+
+
+class Executor(Protocol):
+    """Where tasks run. Results come in any order; whoever needs one sorts by the task."""
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Manifest]]:
+        """Run all tasks; the first failure is raised here after nothing new is started."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many tasks run at the same time."""
+        ...
