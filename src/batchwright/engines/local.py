@@ -1,7 +1,8 @@
 """Tasks in a pool of processes on this machine: the default engine, with no server and no state of its own.
 
-Guarantee: a worker killed from outside costs a retry of what it had in hand, not the job; workers die with their parent, also when that one
-is killed. Price: ~1 s to start (processes are spawned, never forked, because tokenizers and torch own threads), and one process's memory each.
+Guarantee: a worker killed from outside costs a retry of what it had in hand, not the job; workers die with their
+parent, also when that one is killed. Price: ~1 s to start (processes are spawned, never forked, because tokenizers
+and torch own threads), and one process's memory each.
 """
 
 import ctypes

@@ -2,13 +2,16 @@
 
 Layout (little-endian): a header of 4,096 bytes, the payload, then one xxh3-64 per MiB of payload.
 
-    0  magic "BATCHWRT"      8  kind, 16 ASCII bytes ("tokens", "documents", …)      24  format version, u4     28  header bytes, u4
-    32 dtype, 32 ASCII bytes ("<u2")   64  count of items, u8   72  payload bytes, u8   80  bytes per checksum block, u8
-    88 xxh3-128 of the block checksums, 16 bytes            104  xxh3-64 of the 104 bytes before, u8            the rest is zero
+      0  magic "BATCHWRT", 8 bytes                        64  count of items, u8
+      8  kind ("tokens", "documents", …), 16 ASCII bytes  72  payload bytes, u8
+     24  format version, u4                               80  bytes per checksum block, u8
+     28  header bytes, u4                                 88  xxh3-128 of the block checksums, 16 bytes
+     32  dtype ("<u2", …), 32 ASCII bytes                104  xxh3-64 of the 104 bytes before, u8; the rest is zero
 
-Guarantee: opening checks header, sizes and the checksums' own checksum (milliseconds at any size); a block of payload is checked when it is
-first touched (`check`) or by `verify`; any flipped bit, truncation or swapped kind is a CorruptDataError, never wrong numbers.
-Price: 8 bytes per MiB, and ~60 µs to check a MiB once per process. Payloads start on a page, so they are memory-mapped as they are.
+Guarantee: opening checks header, sizes and the checksums' own checksum (milliseconds at any size); a block of payload
+is checked when it is first touched (`check`) or by `verify`; any flipped bit, truncation or swapped kind is a
+CorruptDataError, never wrong numbers. Price: 8 bytes per MiB, and ~60 µs to check a MiB once per process. Payloads
+start on a page, so they are memory-mapped as they are.
 """
 
 import struct
@@ -63,7 +66,7 @@ class ArrayFileWriter:
         """Append a one-dimensional array of exactly the file's dtype (casting is the caller's, checked, business)."""
         if items.dtype != self.dtype or items.ndim != 1:
             raise TypeError(f"expected a one-dimensional array of {self.dtype}, got {items.ndim} × {items.dtype}")
-        view = memoryview(np.ascontiguousarray(items).view(np.uint8))
+        view = np.ascontiguousarray(items).view(np.uint8).data
         self._file.write(view)
         self.count += items.shape[0]
         while len(view):
@@ -110,7 +113,8 @@ class ArrayFileWriter:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ArrayFile:
-    """An opened array file. `array` is a read-only memory map of all items; `unchecked[b]` is 1 until block b was checked."""
+    """An opened array file. `array` is a read-only memory map of all items; `unchecked[b]` is 1 until block b was
+    checked."""
 
     path: Path
     kind: str
@@ -127,7 +131,8 @@ class ArrayFile:
     def open(cls, path: Path, kind: str, dtype: DTypeLike | None = None) -> "ArrayFile":
         """Open and check everything but the payload.
 
-        `dtype` is required for structured records and checked when given. Raises InputError (not there), CorruptDataError (anything else).
+        `dtype` is required for structured records and checked when given. Raises InputError (not there),
+        CorruptDataError (anything else).
         """
         with translated(path), path.open("rb") as file:
             head = file.read(HEADER_BYTES)
@@ -167,7 +172,7 @@ class ArrayFile:
 
     def _check_block(self, block: int) -> None:
         payload = self.array.view(np.uint8)[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]
-        if xxhash.xxh3_64_intdigest(memoryview(payload)) != int(self.checksums[block]):
+        if xxhash.xxh3_64_intdigest(payload.data) != int(self.checksums[block]):
             offset = HEADER_BYTES + block * BLOCK_BYTES
             raise CorruptDataError(
                 f"the {self.kind} in bytes {offset:,} to {offset + payload.shape[0]:,} do not match their checksum",

@@ -1,7 +1,7 @@
 """The one decorator of the hot loops: compiled by numba, without the interpreter lock, cached on disk.
 
-Price: importing numba takes ~0.4 s, so modules that use it are imported where the work begins, never by the façade or `--help`.
-The first call on a machine compiles (seconds); later processes load the cached machine code (milliseconds).
+Price: importing numba takes ~0.4 s, so modules that use it are imported where the work begins, never by the façade or
+`--help`. The first call on a machine compiles (seconds); later processes load the cached machine code (milliseconds).
 """
 
 from collections.abc import Callable

@@ -1,7 +1,8 @@
 """One tree of errors. Each says what is wrong, where, with the numbers, and what to do about it.
 
-Guarantee: everything a user can cause ends in a `BatchwrightError`; `exit_code` is what the command line returns.
-An `assert` or any other exception is our own mistake. Facts are raised where they are known; `within` adds context at a border.
+Guarantee: everything a user can cause ends in a `BatchwrightError`; `exit_code` is what the command line returns. An
+`assert` or any other exception is our own mistake. Facts are raised where they are known; `within` adds context at a
+border.
 """
 
 from collections.abc import Iterable
@@ -21,7 +22,8 @@ class BatchwrightError(Exception):
         self.remedy = remedy
 
     def within(self, context: str) -> Self:
-        """The same error, its place seen from further out: `store/00000.tokens` becomes `run demo: store/00000.tokens`."""
+        """The same error, its place seen from further out: `store/00000.tokens` becomes `run demo:
+        store/00000.tokens`."""
         self.where = context if self.where is None else f"{context}: {self.where}"
         return self
 

@@ -1,9 +1,9 @@
 """The seam between a job and where it runs.
 
-A job is a set of tasks. A task is a pure function of its inputs and parameters that writes content-addressed files and returns a small
-manifest (JSON). Guarantee: running a task twice, on two machines, or after a crash gives the same files under the same names, and a task
-whose manifest is committed is not run again. Engines (batchwright.engines) differ only in `run`; nothing else knows one.
-Price: a JSON file and two fsyncs per task, so make tasks seconds long.
+A job is a set of tasks. A task is a pure function of its inputs and parameters that writes content-addressed files
+and returns a small manifest (JSON). Guarantee: running a task twice, on two machines, or after a crash gives the same
+files under the same names, and a task whose manifest is committed is not run again. Engines (batchwright.engines)
+differ only in `run`; nothing else knows one. Price: a JSON file and two fsyncs per task, so make tasks seconds long.
 
     Task ──key──▶ OUTPUT/KEY.*  (files the function writes)  ──▶  OUTPUT/KEY.done.json  (the manifest, last)
 """
@@ -27,8 +27,8 @@ TaskFunction = Callable[[Mapping[str, Any], Path], Manifest]
 class Task:
     """`function` is "module:name" of a TaskFunction: (parameters, output prefix) → manifest.
 
-    `parameters` (JSON) hold everything the result depends on, the identity of input files included; `context` (JSON) holds
-    what the function needs but the result does not depend on, such as where an input lies on this machine.
+    `parameters` (JSON) hold everything the result depends on, the identity of input files included; `context` (JSON)
+    holds what the function needs but the result does not depend on, such as where an input lies on this machine.
     """
 
     function: str

@@ -1,7 +1,8 @@
 """Files that are there whole or not at all, and one writer at a time.
 
-Guarantee: after a crash at any instruction a path holds its old bytes or its new bytes, never a part (temp file → fsync → rename →
-fsync of the directory). Price: two fsyncs per file, so write few and large ones. Every OSError leaves as a BatchwrightError that names the path.
+Guarantee: after a crash at any instruction a path holds its old bytes or its new bytes, never a part (temp file →
+fsync → rename → fsync of the directory). Price: two fsyncs per file, so write few and large ones. Every OSError
+leaves as a BatchwrightError that names the path.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +24,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextlib.contextmanager
-def translated(path: Path | str) -> Iterator[None]:
+def translated(path: Path | str) -> Generator[None]:
     """Turn an OSError about `path` into the error a user understands."""
     try:
         yield

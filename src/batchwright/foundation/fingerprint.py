@@ -1,8 +1,8 @@
 """Names made from content: equal content, equal name, on every machine.
 
 `fingerprint` hashes JSON values in one canonical form (keys sorted, no spaces, UTF-8), so that it depends on neither
-dictionary order nor Python version. Price: xxh3-128 runs at memory speed (~17 GiB per CPU-second); sha256, kept for manifests where
-somebody may want to forge, at ~1.6.
+dictionary order nor Python version. Price: xxh3-128 runs at memory speed (~17 GiB per CPU-second); sha256, kept for
+manifests where somebody may want to forge, at ~1.6.
 """
 
 import hashlib

@@ -1,12 +1,13 @@
 """A keyed bijection on [0, size): shuffled order of any length without a table.
 
-Guarantee: `forward` is a permutation of [0, size) for every size from 1 to 2**62 and every key, `inverse` undoes it, and both are pure
-functions of (size, key, index). Price: ~9 ns per index, no memory, at any size. When all indices are wanted at once and fit in memory,
-numpy's `permutation` costs the same and needs no proof.
+Guarantee: `forward` is a permutation of [0, size) for every size from 1 to 2**62 and every key, `inverse` undoes it,
+and both are pure functions of (size, key, index). Price: ~9 ns per index, no memory, at any size. When all indices
+are wanted at once and fit in memory, numpy's `permutation` costs the same and needs no proof.
 
-Construction: a Feistel network of four rounds over the smallest 2^bits ≥ size, split into a left and a right half (they may differ by one
-bit), with murmur3's 64-bit finaliser of (half xor round key) as round function, because weaker ones measurably stratify the order. Where
-the image falls outside [0, size) the network is applied again (cycle walking, Black & Rogaway 2002): on average fewer than two times.
+Construction: a Feistel network of four rounds over the smallest 2^bits ≥ size, split into a left and a right half
+(they may differ by one bit), with murmur3's 64-bit finaliser of (half xor round key) as round function, because
+weaker ones measurably stratify the order. Where the image falls outside [0, size) the network is applied again (cycle
+walking, Black & Rogaway 2002): on average fewer than two times.
 
     size = 10 → 4 bits, halves of 2:   7 = 01|11 → four rounds → 12 ≥ 10 → four rounds → 3
 """
@@ -54,7 +55,8 @@ def permute_one(index: int, size: int, right_bits: int, left_bits: int, keys: ND
             right ^= _mix(left ^ keys[r + 1]) & right_mask
         x = (left << rb) | right
         if x < limit:
-            return np.int64(x)
+            # int() would stay unsigned in numba, where unsigned + int64 is a float.
+            return np.int64(x)  # pyright: ignore[reportReturnType]
 
 
 @hot_loop
@@ -70,7 +72,8 @@ def restore_one(image: int, size: int, right_bits: int, left_bits: int, keys: ND
             left ^= _mix(right ^ keys[r]) & left_mask
         x = (left << rb) | right
         if x < limit:
-            return np.int64(x)
+            # int() would stay unsigned in numba, where unsigned + int64 is a float.
+            return np.int64(x)  # pyright: ignore[reportReturnType]
 
 
 @hot_loop

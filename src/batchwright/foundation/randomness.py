@@ -1,7 +1,7 @@
 """Randomness has a name. A key is the hash of (seed, purpose, names …), never a sum, and nothing here has a state.
 
-Guarantee: two different tuples of names give different keys (64-bit hash of an unambiguous encoding); adding one to a seed is
-as different as any other change, so epoch 1 of seed 0 is not epoch 0 of seed 1.
+Guarantee: two different tuples of names give different keys (64-bit hash of an unambiguous encoding); adding one to a
+seed is as different as any other change, so epoch 1 of seed 0 is not epoch 0 of seed 1.
 """
 
 import numpy as np
