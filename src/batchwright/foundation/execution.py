@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from batchwright.foundation.errors import CorruptDataError
-from batchwright.foundation.files import read_json, write_json
+from batchwright.foundation.files import read_json, translated, write_json
 from batchwright.foundation.fingerprint import fingerprint
 
 Manifest = dict[str, Any]
@@ -58,6 +58,8 @@ def run_task(task: Task) -> Manifest:
         if not isinstance(done, dict):
             raise CorruptDataError("a task's manifest is not an object", where=str(task.manifest_path))
         return cast("Manifest", done)
+    with translated(task.output):
+        Path(task.output).mkdir(parents=True, exist_ok=True)
     module, _, name = task.function.partition(":")
     function = cast("TaskFunction", getattr(importlib.import_module(module), name))
     manifest = function({**task.parameters, **task.context}, task.prefix)
