@@ -1,0 +1,135 @@
+"""How a verb speaks: in which language, to people or to programs, with or without colour.
+
+Guarantees: answers go to stdout and progress to stderr; with `--json` stdout holds one JSON object and nothing else;
+on a terminal progress is a bar with the time left, elsewhere a plain line at most every few seconds. Price: rich,
+about 60 ms.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+import orjson
+from cyclopts import Parameter
+from rich.console import Console, RenderableType
+
+from batchwright.workflows.strings import Language, choose_language, phrase
+
+PLAIN_LINE_SECONDS = 5.0
+
+
+class Advance(Protocol):
+    """Called with how much is done, how much there is, and a few words beside the bar."""
+
+    def __call__(self, done: float, total: float | None = None, note: str = "") -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    json: Annotated[bool, Parameter(negative=())] = False
+    """One JSON object on stdout instead of tables."""
+    lang: Literal["auto", "en", "zh"] = "auto"
+    """Language of what is said; auto follows the locale."""
+
+
+@Parameter(name="*", group="Output")
+@dataclass(frozen=True, kw_only=True)
+class Face(_Options):
+    """Options that every verb takes."""
+
+    @property
+    def language(self) -> Language:
+        return choose_language(self.lang)
+
+    @property
+    def out(self) -> Console:
+        return console_on(sys.stdout)
+
+    @property
+    def err(self) -> Console:
+        return console_on(sys.stderr)
+
+    def say(self, key: str, **values: Any) -> str:
+        return phrase(key, self.language, **values)
+
+    def show(self, *renderables: RenderableType) -> None:
+        """For people only; silent under `--json`."""
+        if not self.json:
+            for each in renderables:
+                self.out.print(each)
+
+    def answer(self, value: Any, *renderables: RenderableType) -> None:
+        """The verb's one answer: the JSON object, or the renderables."""
+        if self.json:
+            sys.stdout.write(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+        else:
+            self.show(*renderables)
+
+    @contextmanager
+    def progress(self, title: str, unit: Callable[[float], str] = lambda n: f"{n:,.0f}") -> Iterator[Advance]:
+        if self.err.is_terminal:
+            with _bar(self.err, title, unit) as advance:
+                yield advance
+        else:
+            yield _PlainProgress(self.err, title, unit)
+
+
+PEOPLE = Face()
+"""The default: tables for people, in the language of the locale."""
+
+
+class _PlainProgress:
+    """A line when something begins, at most one per few seconds, and one when it is complete."""
+
+    def __init__(self, console: Console, title: str, unit: Callable[[float], str]) -> None:
+        self._console, self._title, self._unit = console, title, unit
+        self._began = self._spoke = time.monotonic()
+        self._console.print(f"{title} …", markup=False)
+
+    def __call__(self, done: float, total: float | None = None, note: str = "") -> None:
+        now = time.monotonic()
+        if now - self._spoke < PLAIN_LINE_SECONDS:
+            return
+        self._spoke = now
+        of = f" of {self._unit(total)} ({done / total:.0%})" if total else ""
+        left = f", {(now - self._began) * (total - done) / done:,.0f} s left" if total and done else ""
+        self._console.print(f"{self._title}: {self._unit(done)}{of}{left}  {note}".rstrip(), markup=False)
+
+
+@contextmanager
+def _bar(console: Console, title: str, unit: Callable[[float], str]) -> Iterator[Advance]:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[amount]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="dim"),
+    )
+    with Progress(*columns, console=console, transient=True, refresh_per_second=8) as progress:
+        task = progress.add_task(title, total=None, amount="", note="")
+
+        def advance(done: float, total: float | None = None, note: str = "") -> None:
+            amount = f"{unit(done)} / {unit(total)}" if total else unit(done)
+            progress.update(task, completed=done, total=total, amount=amount, note=note)
+
+        yield advance
+
+
+class _Console(Console):
+    """A reader that goes away raises, so that the border decides what it means (rich itself would exit with 1)."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def console_on(stream: Any) -> Console:
+    """A console on `stream`; without a terminal to ask, 120 columns (tables stay readable in a file)."""
+    width = None if stream.isatty() else 120
+    return _Console(file=stream, width=width, highlight=False, soft_wrap=False)

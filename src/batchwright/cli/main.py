@@ -1,0 +1,117 @@
+"""The command `batchwright`: one verb per file, and the one border where an error becomes text and an exit code.
+
+Guarantees: no traceback for a mistake of the user, of the data or of the machine; with `--json` exactly one JSON
+object on stdout, errors too; a reader that goes away (`| head`) is not an error. Price: a verb's module is imported
+when it is called, so `--help` imports neither numpy nor torch.
+
+    0 done   1 user error   2 usage   3 data corrupt   4 out of resources   130 interrupted
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+from rich.text import Text
+
+from batchwright.cli.face import console_on
+from batchwright.foundation.errors import BatchwrightError, ResourceError, UsageError, nearest
+
+VERBS = {
+    "demo": "The main job on real text: prepare, show, plan, train, what B does, report.",
+    "prepare": "Text files → a token store.",
+    "show": "One (B, T) batch in the terminal, coloured by document.",
+    "plan": "What fits and how fast, before anything runs.",
+    "measure": "What a run really does: gradient noise, throughput, memory, a sweep over batch sizes.",
+    "train": "The reference trainer; continues where it was stopped.",
+    "verify": "Check a token store bit by bit.",
+    "doctor": "What this machine can do.",
+}
+SUMMARY = "From raw text to the exact (B, T) batches a language model is pre-trained on, and which batch size to use."
+EPILOGUE = (
+    "Every verb takes --json (one object on stdout) and --lang en|zh. "
+    "Exit codes: 0 done, 1 user error, 2 usage, 3 data corrupt, 4 out of resources, 130 interrupted."
+)
+
+EXIT_USAGE, EXIT_RESOURCES, EXIT_INTERRUPTED = 2, 4, 130
+
+
+def build_app() -> App:
+    app = App(
+        name="batchwright",
+        help=SUMMARY,
+        help_epilogue=EPILOGUE,
+        version=_version,
+        console=console_on(sys.stdout),
+        result_action="return_value",
+    )
+    for verb, line in VERBS.items():
+        target = "app" if verb == "measure" else verb
+        app.command(f"batchwright.cli.{verb}:{target}", name=verb, help=line)
+    return app
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"batchwright {version('batchwright')}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in words
+    try:
+        _check_verb(words)
+        code = build_app()(words, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # The reader has left; what is still buffered must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _fail("interrupted", EXIT_INTERRUPTED, as_json, kind="KeyboardInterrupt")
+    except BatchwrightError as error:
+        return _fail(str(error), error.exit_code, as_json, kind=type(error).__name__)
+    except CycloptsError as error:
+        return _fail(_usage(error), EXIT_USAGE, as_json, kind="UsageError")
+    except MemoryError:
+        error = ResourceError("this process ran out of memory", remedy="use a smaller micro-batch or fewer workers")
+        return _fail(str(error), EXIT_RESOURCES, as_json, kind="ResourceError")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("torch", "matplotlib"):
+            raise
+        return _fail(
+            f"this verb needs {error.name}, which is not installed\n  try: pip install 'batchwright[train]'",
+            1,
+            as_json,
+            kind="InputError",
+        )
+
+
+def _check_verb(words: Sequence[str]) -> None:
+    """cyclopts would import every verb to say that one is unknown."""
+    verb = next(iter(words), "--help")
+    if not verb.startswith("-") and verb not in VERBS:
+        hint = nearest(verb, VERBS)
+        raise UsageError(
+            f"there is no verb {verb!r}",
+            remedy=f"batchwright {hint}" if hint else f"one of {', '.join(VERBS)}; batchwright --help tells them apart",
+        )
+
+
+def _usage(error: CycloptsError) -> str:
+    return f"{str(error).strip()}\n  try: batchwright {' '.join([*(error.command_chain or ()), '--help'])}"
+
+
+def _fail(text: str, code: int, as_json: bool, *, kind: str) -> int:
+    if as_json:
+        what = text.split("\n", 1)[0]
+        print(json.dumps({"error": {"kind": kind, "what": what, "text": text, "exit_code": code}}, ensure_ascii=False))
+    console_on(sys.stderr).print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,251 @@
+"""A run as one frozen tree, read from TOML and written back to it.
+
+Guarantees: the tree gathers the configurations that live with their owners, so every field is checked where it is
+known; an unknown key is refused with its table and the nearest valid name; a value of the wrong type says what was
+expected and which layer said it. The layers, weakest first:
+
+    defaults  <  recipe.toml  <  BATCHWRIGHT_TRAINING__SEED=1  <  --set training.seed=1
+
+(a flag of a verb is a `--set` in short hand). Price: a few milliseconds, the standard library alone; no torch.
+"""
+
+import os
+import tomllib
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from batchwright.foundation.errors import BatchwrightError, RecipeError, nearest
+from batchwright.foundation.units import parse_count
+from batchwright.model.config import ModelConfig
+from batchwright.training.config import TrainingConfig
+
+ENVIRONMENT_PREFIX = "BATCHWRIGHT_"
+LEVEL_MARK = "__"  # BATCHWRIGHT_TRAINING__SEED is [training] seed: one underscore already stands inside names
+
+Table = dict[str, Any]
+Address = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecipe:
+    """Where the tokens lie and how they become rows."""
+
+    store: str = "store"  # directory of the token store, relative to where the command runs
+    packing: Literal["best-fit", "concatenate"] = "best-fit"
+    seed: int = 0  # names the order of the rows; the weights have their own seed in [training]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything a run is described by."""
+
+    model: ModelConfig
+    training: TrainingConfig
+    data: DataRecipe = field(default_factory=DataRecipe)
+
+    def __post_init__(self) -> None:
+        if self.training.sequence_length > self.model.sequence_length:
+            raise RecipeError(
+                f"[training] sequence_length {self.training.sequence_length:,} is longer than the model's "
+                f"{self.model.sequence_length:,}",
+                remedy="leave [model] sequence_length out: it then follows [training]",
+            )
+
+    def to_table(self) -> Table:
+        """The tree as plain tables, without the keys whose value is None (TOML has no such value)."""
+        return cast(Table, _without_none(asdict(self)))
+
+    def to_toml(self) -> str:
+        return tomli_w.dumps(self.to_table())
+
+
+def load_recipe(
+    path: Path | None,
+    *,
+    settings: Iterable[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Recipe:
+    """The recipe at `path` with the environment and the `table.key=value` settings laid over it."""
+    layers = _Layers()
+    if path is not None:
+        layers.lay_file(path)
+    layers.lay_environment(os.environ if environment is None else environment)
+    for setting in settings:
+        layers.lay_setting(setting)
+    return layers.structure(Recipe)
+
+
+class _Layers:
+    """The merged table, and for every value who said it last."""
+
+    def __init__(self) -> None:
+        self.table: Table = {}
+        self.origins: dict[Address, str] = {}
+        self.file = "the recipe"
+
+    def lay_file(self, path: Path) -> None:
+        self.file = str(path)
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RecipeError(
+                f"the recipe cannot be read: {error.strerror}", where=str(path), remedy="give the path of a TOML file"
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RecipeError(f"the recipe is not TOML: {error}", where=str(path)) from error
+        self._lay(table, (), str(path))
+
+    def lay_environment(self, environment: Mapping[str, str]) -> None:
+        for name in sorted(environment):
+            address = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split(LEVEL_MARK))
+            if name.startswith(ENVIRONMENT_PREFIX) and len(address) > 1:
+                self._lay_text(address, environment[name], origin=name)
+
+    def lay_setting(self, setting: str) -> None:
+        name, equals, text = setting.partition("=")
+        address = tuple(part.strip() for part in name.split("."))
+        if not equals or len(address) < 2 or not all(address):
+            raise RecipeError(
+                f"--set takes TABLE.KEY=VALUE, not {setting!r}", remedy="for example --set training.learning_rate=0.002"
+            )
+        self._lay_text(address, text.strip(), origin=f"--set {setting}")
+
+    def _lay_text(self, address: Address, text: str, *, origin: str) -> None:
+        """Text is read as a TOML value where it is one (3e-4, true, [0.9, 0.95]) and as a plain string otherwise."""
+        try:
+            value: Any = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        for part in reversed(address):
+            value = {part: value}
+        self._lay(value, (), origin)
+
+    def _lay(self, table: Table, address: Address, origin: str) -> None:
+        for key, value in table.items():
+            here = (*address, key)
+            self.origins[here] = origin
+            if isinstance(value, dict):
+                self._lay(cast(Table, value), here, origin)
+                continue
+            target = self.table
+            for part in address:
+                target = target.setdefault(part, {})
+                if not isinstance(target, dict):
+                    raise RecipeError(f"{part!r} is a single value, and {'.'.join(here)} needs a table", where=origin)
+            target[key] = value
+
+    def structure(self, kind: type[Recipe]) -> Recipe:
+        training, model = self.table.get("training"), self.table.get("model")
+        if isinstance(training, dict) and isinstance(model, dict) and "sequence_length" in training:
+            model.setdefault("sequence_length", training["sequence_length"])  # one T, unless the model is for more
+        return cast(Recipe, self._value(kind, self.table, ()))
+
+    def _where(self, address: Address) -> str:
+        origin = self.origins.get(address, self.file)
+        return f"{origin}, [{'.'.join(address[:-1]) or 'top level'}] {address[-1]}" if address else origin
+
+    def _wrong(self, address: Address, expected: str, value: object) -> RecipeError:
+        return RecipeError(
+            f"{'.'.join(address)} must be {expected}, not {value!r}",
+            where=self._where(address),
+        )
+
+    def _value(self, kind: Any, value: object, address: Address) -> object:
+        """`value` as a `kind`, or the error that names its address."""
+        origin, arguments = get_origin(kind), get_args(kind)
+        if is_dataclass(kind) and isinstance(kind, type):
+            return self._dataclass(kind, value, address)
+        if origin is Literal:
+            if value in arguments:
+                return value
+            raise self._choice(address, value, [str(argument) for argument in arguments])
+        if origin in (Union, types.UnionType):
+            if value is None or (value == "none" and types.NoneType in arguments):
+                return None
+            return self._value(next(a for a in arguments if a is not types.NoneType), value, address)
+        if origin is tuple:
+            return self._tuple(arguments, value, address)
+        return self._scalar(kind, value, address)
+
+    def _dataclass(self, kind: type, value: object, address: Address) -> object:
+        if not isinstance(value, dict):
+            raise self._wrong(address, "a table", value)
+        table, hints = cast(Table, value), get_type_hints(kind)
+        known = [f.name for f in fields(kind) if f.init]
+        for key in table:
+            if key not in known:
+                raise self._unknown((*address, key), known)
+        for each in fields(kind):
+            required = each.default is MISSING and each.default_factory is MISSING
+            if each.init and required and each.name not in table and not is_dataclass(hints[each.name]):
+                raise RecipeError(
+                    f"{'.'.join((*address, each.name))} is missing, and it has no default",
+                    where=self.file,
+                    remedy=f"add `{each.name} = …` under [{'.'.join(address)}]",
+                )
+        given = {
+            name: self._value(hints[name], table.get(name, {}), (*address, name))
+            for name in known
+            if name in table or (is_dataclass(hints[name]))
+        }
+        try:
+            return kind(**given)
+        except RecipeError as error:
+            if error.where is not None:
+                raise
+            raise RecipeError(error.what, where=self._where(address), remedy=error.remedy) from error
+        except BatchwrightError as error:
+            raise RecipeError(error.what, where=self._where(address), remedy=error.remedy) from error
+
+    def _unknown(self, address: Address, known: list[str]) -> RecipeError:
+        *table, key = address
+        name = nearest(key, known)
+        hint = f"did you mean {name!r}? " if name else ""
+        inside = f"[{'.'.join(table)}]" if table else "the recipe's top level"
+        return RecipeError(
+            f"unknown key {key!r} in {inside}",
+            where=self.origins.get(address, self.file),
+            remedy=f"{hint}known there: {', '.join(known)}",
+        )
+
+    def _choice(self, address: Address, value: object, choices: list[str]) -> RecipeError:
+        name = nearest(str(value), choices)
+        error = self._wrong(address, f"one of {', '.join(choices)}", value)
+        return RecipeError(error.what, where=error.where, remedy=f"did you mean {name!r}?" if name else None)
+
+    def _tuple(self, arguments: tuple[Any, ...], value: object, address: Address) -> tuple[object, ...]:
+        if not isinstance(value, list):
+            raise self._wrong(address, "a list", value)
+        items = cast(list[object], value)
+        kinds = [arguments[0]] * len(items) if len(arguments) == 2 and arguments[1] is Ellipsis else list(arguments)
+        if len(kinds) != len(items):
+            raise self._wrong(address, f"a list of {len(kinds)}", value)
+        return tuple(self._value(kind, item, address) for kind, item in zip(kinds, items, strict=True))
+
+    def _scalar(self, kind: Any, value: object, address: Address) -> object:
+        if kind is int and isinstance(value, str):
+            try:
+                return parse_count(value)  # "2M" reads better than 2000000
+            except BatchwrightError as error:
+                raise self._wrong(address, "a whole number", value) from error
+        if kind is int and isinstance(value, float) and value.is_integer():
+            return int(value)  # 2e6 is a float in TOML and a count to everyone who writes it
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if kind is str and not isinstance(value, str) and self.origins.get(address, "").startswith(("--set", "BATCH")):
+            return str(value)  # a store named 2024 is still a name
+        if isinstance(value, kind) and not (kind in (int, float) and isinstance(value, bool)):
+            return value
+        names = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
+        raise self._wrong(address, names.get(kind, str(kind)), value)
+
+
+def _without_none(value: object) -> object:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in cast(Table, value).items() if v is not None}
+    return [_without_none(v) for v in cast(Iterable[object], value)] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,112 @@
+"""A recipe says what a run is: one tree, refused with the nearest valid name, weakest layer first."""
+
+from pathlib import Path
+
+import pytest
+
+from batchwright.foundation.errors import RecipeError
+from batchwright.recipe import Recipe, load_recipe
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+@pytest.fixture
+def demo() -> str:
+    return (RECIPES / "demo.toml").read_text(encoding="utf-8")
+
+
+def written(directory: Path, text: str) -> Path:
+    file = directory / "recipe.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def load(directory: Path, text: str, *settings: str, **environment: str) -> Recipe:
+    return load_recipe(written(directory, text), settings=settings, environment=environment)
+
+
+@pytest.mark.parametrize("file", sorted(RECIPES.glob("*.toml")), ids=lambda file: file.stem)
+def test_every_recipe_of_the_repository_loads_and_survives_a_round_trip(file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(file, environment={})
+    assert load_recipe(written(tmp_path, recipe.to_toml()), environment={}) == recipe
+
+
+def test_the_gpt2_recipe_has_gpt2_s_size() -> None:
+    model = load_recipe(RECIPES / "gpt2-124m.toml", environment={}).model
+    assert model.parameter_count() == pytest.approx(124e6, rel=0.01)
+
+
+def test_an_unknown_key_is_refused_with_its_table_and_the_nearest_name(tmp_path: Path, demo: str) -> None:
+    with pytest.raises(RecipeError, match=r"unknown key 'learning_rat' in \[training\]") as caught:
+        load(tmp_path, demo.replace("learning_rate", "learning_rat"))
+    assert "did you mean 'learning_rate'?" in str(caught.value)
+    assert "recipe.toml" in str(caught.value)
+
+
+def test_an_unknown_table_is_refused_with_the_nearest_name(tmp_path: Path, demo: str) -> None:
+    with pytest.raises(RecipeError, match="unknown key 'trainig'") as caught:
+        load(tmp_path, demo.replace("[training]", "[trainig]"))
+    assert "did you mean 'training'?" in str(caught.value)
+
+
+def test_layers_are_laid_weakest_first(tmp_path: Path, demo: str) -> None:
+    assert load(tmp_path, demo).training.seed == 0
+    environment = {"BATCHWRIGHT_TRAINING__SEED": "5", "BATCHWRIGHT_DATA__STORE": "elsewhere"}
+    assert load(tmp_path, demo, **environment).training.seed == 5
+    laid = load(tmp_path, demo, "training.seed=7", **environment)
+    assert (laid.training.seed, laid.data.store) == (7, "elsewhere")
+
+
+def test_a_wrong_type_says_what_was_expected_and_who_said_it(tmp_path: Path, demo: str) -> None:
+    with pytest.raises(RecipeError, match=r"training.tokens must be a whole number, not 'many'") as caught:
+        load(tmp_path, demo, "training.tokens=many")
+    assert "--set training.tokens=many" in str(caught.value)
+    with pytest.raises(RecipeError, match=r"training.isolate must be true or false, not 1"):
+        load(tmp_path, demo, BATCHWRIGHT_TRAINING__ISOLATE="1")
+    with pytest.raises(RecipeError, match="must be a whole number, not True"):
+        load(tmp_path, demo, "model.layers=true")
+    with pytest.raises(RecipeError, match="must be a list of 2"):
+        load(tmp_path, demo, "training.betas=[0.9]")
+
+
+def test_a_choice_is_refused_with_the_nearest_one(tmp_path: Path, demo: str) -> None:
+    with pytest.raises(RecipeError, match="did you mean 'best-fit'"):
+        load(tmp_path, demo, "data.packing=bestfit")
+
+
+def test_counts_may_be_written_as_people_write_them(tmp_path: Path, demo: str) -> None:
+    for text in ("2M", "2e6", "2_000_000", '"2M"'):
+        assert load(tmp_path, demo, f"training.tokens={text}").training.tokens == 2_000_000
+
+
+def test_none_switches_an_optional_value_off(tmp_path: Path, demo: str) -> None:
+    assert load(tmp_path, demo).training.clip_norm == 1.0
+    assert load(tmp_path, demo, "training.clip_norm=none").training.clip_norm is None
+
+
+def test_a_missing_key_and_a_missing_table_are_named(tmp_path: Path, demo: str) -> None:
+    with pytest.raises(RecipeError, match=r"model.width is missing"):
+        load(tmp_path, demo.replace("width = 64\n", "", 1))
+    with pytest.raises(RecipeError, match="is missing"):
+        load(tmp_path, "")
+
+
+def test_the_check_of_a_field_s_owner_arrives_with_its_table(tmp_path: Path, demo: str) -> None:
+    with pytest.raises(RecipeError, match="heads") as caught:
+        load(tmp_path, demo, "model.heads=5")
+    assert "[model]" in str(caught.value) or "model" in (caught.value.where or "")
+
+
+def test_the_model_may_not_be_shorter_than_its_rows(tmp_path: Path, demo: str) -> None:
+    assert load(tmp_path, demo).model.sequence_length == 128
+    with pytest.raises(RecipeError, match="is longer than the model's 64"):
+        load(tmp_path, demo, "model.sequence_length=64")
+
+
+def test_what_is_no_toml_or_no_file_is_a_recipe_error(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="not TOML"):
+        load(tmp_path, "[training")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(tmp_path / "absent.toml", environment={})
+    with pytest.raises(RecipeError, match=r"TABLE.KEY=VALUE"):
+        load(tmp_path, "", "seed=1")
