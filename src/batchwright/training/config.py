@@ -1,0 +1,79 @@
+"""How to train: batch, budget and hyper-parameters as plain numbers with their units. No torch here.
+
+Guarantee: a value that could not train is refused here, with what would work. `same_run` says which fields name the
+run: they must be the same when it is taken up again; the others (micro-batch, how often to evaluate …) may change at
+any time, because the loss curve does not depend on them.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from batchwright.foundation.errors import InputError
+from batchwright.foundation.fingerprint import fingerprint
+
+FREE_FIELDS = frozenset(
+    {"micro_batch_size", "evaluate_every_tokens", "checkpoint_every_tokens", "keep_checkpoints", "threads"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One training run. Schedules are in tokens (slots of rows, padding included), so a batch can change under them."""
+
+    global_batch_size: int  # sequences per update
+    micro_batch_size: int  # sequences per forward and backward
+    sequence_length: int  # T, tokens per sequence
+    tokens: int  # the run's whole budget, in slots; rounded up to whole steps
+    learning_rate: float  # the peak
+    seed: int = 0  # names the fresh weights
+    isolate: bool = True  # documents in a row do not see each other
+    warmup_tokens: int = 0  # linear from 0 to the peak
+    decay: Literal["cosine", "linear", "constant"] = "cosine"
+    final_fraction: float = 0.1  # the learning rate at the end ÷ the peak
+    betas: tuple[float, float] = (0.9, 0.95)  # GPT-3's (arXiv 2005.14165, appendix B), a prior for its batch sizes
+    epsilon: float = 1e-8
+    weight_decay: float = 0.1  # of matrices; multiplied by the learning rate, as torch's AdamW does
+    clip_norm: float | None = 1.0  # largest norm of the whole batch's gradient; none: never clipped
+    evaluate_every_tokens: int | None = None  # none: at the start and the end only
+    evaluate_sequences: int | None = None  # how many held-out rows, always the same ones; none: all of them
+    checkpoint_every_tokens: int | None = None  # none: at the end only
+    keep_checkpoints: int = 2  # the newest so many
+    threads: int | None = None  # none: torch's own choice; recorded, since sums depend on it
+
+    def __post_init__(self) -> None:
+        for name in ("global_batch_size", "micro_batch_size", "sequence_length", "tokens", "keep_checkpoints"):
+            _need(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("evaluate_every_tokens", "evaluate_sequences", "checkpoint_every_tokens", "threads"):
+            value = getattr(self, name)
+            _need(value is None or value >= 1, name, value, "at least 1, or left out")
+        _need(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        _need(self.warmup_tokens >= 0, "warmup_tokens", self.warmup_tokens, "0 or more")
+        _need(0 <= self.final_fraction <= 1, "final_fraction", self.final_fraction, "between 0 and 1")
+        _need(all(0 <= beta < 1 for beta in self.betas), "betas", self.betas, "each at least 0 and below 1")
+        _need(self.epsilon > 0, "epsilon", self.epsilon, "above 0")
+        _need(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        _need(self.clip_norm is None or self.clip_norm > 0, "clip_norm", self.clip_norm, "above 0, or left out")
+        _need(self.decay in ("cosine", "linear", "constant"), "decay", self.decay, "cosine, linear or constant")
+        if self.warmup_tokens >= self.tokens > 0:
+            raise InputError(
+                f"the warm-up of {self.warmup_tokens:,} tokens fills the whole run of {self.tokens:,}",
+                remedy=f"warmup_tokens = {self.tokens // 50} (2 %)",
+            )
+
+    @property
+    def hash(self) -> str:
+        """The name of what the loss curve depends on."""
+        return fingerprint(self.same_run())
+
+    def same_run(self) -> dict[str, Any]:
+        """The fields that must not change while a run lasts."""
+        return {name: value for name, value in self.to_dict().items() if name not in FREE_FIELDS}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as JSON can hold it."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def _need(holds: bool, name: str, value: object, wanted: str) -> None:
+    if not holds:
+        raise InputError(f"{name} is {value}, and must be {wanted}")

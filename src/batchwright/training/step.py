@@ -1,0 +1,220 @@
+"""One update: micro-batches in, one gradient of the whole global batch, one step of the optimizer.
+
+Guarantee (same batch, same gradient): loss and gradient are those of the whole batch, sum over its target tokens ÷
+their global number, however it is cut into micro-batches. The number is known *before* the first backward, because
+the sequence index knows every row's targets; so each micro-batch's sum is divided by it and the parts simply add up.
+(The classic bug takes the mean of micro-batch means: it over-weighs micro-batches with few targets, and no test with
+full rows can see it.)
+
+    loss = Σ_j Σ_tokens −log p / W          W = Σ_j w_j, the step's targets
+    gradient = Σ_j ∇(sum_j / W)             what `StepObserver.on_micro_batch` is shown, one j at a time
+
+Price of observers that ask for a step: one more buffer of the gradients' size (4·P bytes); the addition into it
+replaces the one autograd would do, bit for bit. Without observers: nothing.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from batchwright.foundation.errors import BatchwrightError, InputError, ResourceError
+from batchwright.model.loss import masked_cross_entropy
+from batchwright.training.optimizer import set_learning_rate
+
+
+class MicroBatch(Protocol):
+    """What the step reads of a (B, T) batch."""
+
+    @property
+    def inputs(self) -> npt.NDArray[Any]: ...
+    @property
+    def targets(self) -> npt.NDArray[Any]: ...
+    @property
+    def loss_mask(self) -> npt.NDArray[np.bool_]: ...
+    @property
+    def position_ids(self) -> npt.NDArray[Any]: ...
+
+
+class StepBatches(Protocol):
+    """The micro-batches of one update, and what is known of them beforehand."""
+
+    @property
+    def first_position(self) -> int: ...
+    @property
+    def sequences(self) -> int: ...
+    @property
+    def targets(self) -> int: ...
+    @property
+    def certificate(self) -> int: ...
+    def __iter__(self) -> Iterator[MicroBatch]: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRecord:
+    """What one update did. All but the last two fields are the same for every run of the recipe on a machine."""
+
+    step: int  # 1 is the first update
+    tokens: int  # slots seen up to and with this step
+    targets: int  # target tokens of this step
+    first_position: int
+    sequences: int  # the global batch of this step
+    certificate: str  # Σ over rows of a hash of what was eaten, 16 hexadecimal digits
+    loss: float  # nats per target token, before the update
+    gradient_norm: float  # of the whole batch, before clipping
+    learning_rate: float
+    seconds: float
+    tokens_per_second: float
+
+
+class StepObserver(Protocol):
+    """Watches updates without changing them."""
+
+    def wants(self, step: int) -> bool:
+        """Whether `on_micro_batch` shall be called in this step."""
+        ...
+
+    def on_micro_batch(self, gradients: Mapping[str, Tensor], targets: int, step_targets: int) -> None:
+        """`gradients` by parameter: this micro-batch's share ∇(sum_j / W) of the step's gradient, before clipping.
+
+        The gradient g_j of the micro-batch's own mean is `gradients · step_targets / targets`. Read, don't keep: the
+        tensors are gone when the call returns.
+        """
+        ...
+
+    def on_step(self, record: StepRecord) -> None: ...
+
+
+class DivergedError(BatchwrightError):
+    """A loss or a gradient is not a finite number. The weights are still those before the step."""
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: StepBatches,
+    *,
+    step: int,
+    tokens_before: int,
+    learning_rate: float,
+    clip_norm: float | None = 1.0,
+    isolate: bool = True,
+    observers: Sequence[StepObserver] = (),
+) -> StepRecord:
+    """Make update number `step`. Raises DivergedError (before anything is changed), ResourceError (out of memory)."""
+    begun = time.perf_counter()
+    where = f"step {step}, positions {batches.first_position:,} to {batches.first_position + batches.sequences - 1:,}"
+    if batches.targets < 1:
+        raise InputError("no slot of this batch holds a target token, so it has no gradient", where=where)
+    optimizer.zero_grad(set_to_none=True)
+    watching = [observer for observer in observers if observer.wants(step)]
+    loss_sum, slots = accumulate_gradient(model, batches, isolate=isolate, observers=watching, where=where)
+    loss = loss_sum / batches.targets
+    norm = _clip(model, clip_norm)
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise DivergedError(
+            f"the loss is {loss} and the gradient's norm {norm}",
+            where=where,
+            remedy="a lower learning rate, a longer warm-up or a smaller clip_norm; the last checkpoint is untouched",
+        )
+    set_learning_rate(optimizer, learning_rate)
+    optimizer.step()
+    seconds = time.perf_counter() - begun
+    record = StepRecord(
+        step=step,
+        tokens=tokens_before + slots,
+        targets=batches.targets,
+        first_position=batches.first_position,
+        sequences=batches.sequences,
+        certificate=f"{batches.certificate:016x}",
+        loss=loss,
+        gradient_norm=norm,
+        learning_rate=learning_rate,
+        seconds=seconds,
+        tokens_per_second=slots / seconds,
+    )
+    for observer in observers:
+        observer.on_step(record)
+    return record
+
+
+def accumulate_gradient(
+    model: nn.Module,
+    batches: StepBatches,
+    *,
+    isolate: bool = True,
+    observers: Sequence[StepObserver] = (),
+    where: str | None = None,
+) -> tuple[float, int]:
+    """Leave the whole batch's gradient in the parameters' `grad`; returns (sum of the loss in nats, slots)."""
+    loss_sum, slots = 0.0, 0
+    whole: dict[str, Tensor] = {}
+    for batch in batches:
+        with memory_errors(batch, where):
+            total, targets = micro_batch_loss(model, batch, isolate=isolate)
+            (total / batches.targets).backward()
+        loss_sum += total.item()
+        slots += int(np.prod(batch.inputs.shape))
+        if observers:
+            _show_and_move(model, whole, observers, targets, batches.targets)
+    for name, parameter in model.named_parameters():
+        if name in whole:
+            parameter.grad = whole[name]
+    return loss_sum, slots
+
+
+def micro_batch_loss(model: nn.Module, batch: MicroBatch, *, isolate: bool) -> tuple[Tensor, int]:
+    """(sum of −log p, targets) of one micro-batch; here, and only here, a Batch becomes tensors."""
+    device = next(model.parameters()).device
+    ids, targets, mask, position_ids = (
+        torch.from_numpy(array).to(device)
+        for array in (batch.inputs, batch.targets, batch.loss_mask, batch.position_ids)
+    )
+    logits = model(ids, position_ids, isolate=isolate)
+    return masked_cross_entropy(logits, targets, mask)
+
+
+def _show_and_move(
+    model: nn.Module, whole: dict[str, Tensor], observers: Sequence[StepObserver], targets: int, step_targets: int
+) -> None:
+    """Show one micro-batch's gradient and move it into the sum, in the order and rounding autograd would use."""
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    for observer in observers:
+        observer.on_micro_batch(gradients, targets, step_targets)
+    for name, gradient in gradients.items():
+        if name in whole:
+            whole[name].add_(gradient)
+        else:
+            whole[name] = gradient
+    for parameter in model.parameters():
+        parameter.grad = None
+
+
+def _clip(model: nn.Module, clip_norm: float | None) -> float:
+    """Scale the gradient down to `clip_norm`; its norm before that."""
+    norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf if clip_norm is None else clip_norm)
+    return norm.item()
+
+
+@contextlib.contextmanager
+def memory_errors(batch: MicroBatch, where: str | None = None) -> Generator[None]:
+    """Say which geometry did not fit, instead of an allocator's words."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        words = str(error)
+        if isinstance(error, RuntimeError) and not ("out of memory" in words or "allocate memory" in words):
+            raise
+        rows, length = batch.inputs.shape
+        raise ResourceError(
+            f"out of memory with a micro-batch of {rows} sequences × {length} tokens",
+            where=where,
+            remedy=f"micro_batch_size = {max(1, rows // 2)}: the same batch in more parts, the same curve",
+        ) from error
