@@ -1,0 +1,241 @@
+"""A source's paths become a sorted list of input files.
+
+What counts as text? The name decides the format, the bytes decide whether it is text at all:
+
+    .jsonl .ndjson, .json.gz .json.zst      one JSON object per line
+    .parquet                                one row per document
+    anything else                           one document per file, if it holds no NUL byte (else: dropped as binary)
+    any of these + .gz or .zst              the same, decompressed while reading (parquet compresses itself)
+
+A directory is walked in sorted order. Hidden files and directories (`.git`), `__pycache__`, broken links, sockets and
+the like are left aside and counted by reason. Links to directories are followed, each real directory once, so that
+loops end. A file named explicitly or matched by a glob is always read.
+
+Guarantee: the list depends on the tree alone, and paths are relative to what was given, so a moved corpus is the same
+corpus. Price: one `stat` per file; no file is opened, except to see whether a directory holds any text.
+"""
+
+import glob
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from batchwright.documents.tally import Tally
+from batchwright.foundation.errors import InputError, nearest
+from batchwright.foundation.files import translated
+
+Format = Literal["auto", "text", "jsonl", "parquet"]
+Compression = Literal["", "gzip", "zstd"]
+
+_COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
+_SNIFFED_BYTES = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A named origin of documents: files, directories or globs that share a licence and a text column.
+
+    text_column: the key (JSONL) or column (parquet) that holds the text.
+    format: "auto" goes by the file name; anything else overrules it for every file of this source.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    text_column: str = "text"
+    licence: str = "unknown"
+    format: Format = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise InputError("a source needs a name")
+        if not self.paths:
+            raise InputError(f"source '{self.name}' names no path", remedy="give a file, a directory or a glob")
+        if self.format not in get_args(Format):
+            guess = nearest(self.format, get_args(Format))
+            raise InputError(
+                f"source '{self.name}' has the unknown format '{self.format}'",
+                remedy=f"'{guess}'" if guess else "one of " + ", ".join(get_args(Format)),
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputFile:
+    """One file to read: number of its source, path as shown and ordered (relative, posix), real location, format."""
+
+    source: int
+    path: str
+    size: int
+    location: str
+    format: Format
+    compression: Compression
+    text_column: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON, for tasks."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """The input file that `to_dict` wrote."""
+        return cls(**value)
+
+
+def discover(sources: Sequence[Source], *, tally: Tally | None = None) -> list[InputFile]:
+    """The files of all sources, ordered by (source, path). What was left aside is counted in `tally.skipped_files`.
+
+    Raises InputError when a path does not exist, a glob matches nothing or a directory holds nothing to read.
+    """
+    tally = Tally() if tally is None else tally
+    return [file for number, source in enumerate(sources) for file in _files_of(number, source, tally)]
+
+
+def _files_of(number: int, source: Source, tally: Tally) -> list[InputFile]:
+    expanded = [_expand(os.path.abspath(os.path.expanduser(path)), source, tally) for path in source.paths]
+    root = os.path.commonpath([root for root, _ in expanded])
+    locations = [location for _, found in expanded for location in found]
+    unique = set(locations)
+    for _ in range(len(locations) - len(unique)):
+        tally.skip_file("given twice")
+    files = (_input_file(number, source, os.path.relpath(location, root), location) for location in unique)
+    return sorted(files, key=lambda file: file.path)
+
+
+def _input_file(number: int, source: Source, relative: str, location: str) -> InputFile:
+    with translated(location):
+        size = os.stat(location).st_size
+    path = relative.replace(os.sep, "/")
+    kind, compression = format_of(path)
+    return InputFile(
+        source=number,
+        path=path,
+        size=size,
+        location=location,
+        format=kind if source.format == "auto" else source.format,
+        compression=compression,
+        text_column=source.text_column,
+    )
+
+
+def format_of(path: str) -> tuple[Format, Compression]:
+    """The format and compression that a file name promises."""
+    stem, suffix = os.path.splitext(path.lower())
+    compression = _COMPRESSIONS.get(suffix, "")
+    inner = os.path.splitext(stem)[1] if compression else suffix
+    if inner in (".jsonl", ".ndjson") or (compression and inner == ".json"):
+        return "jsonl", compression
+    return ("parquet", "") if suffix == ".parquet" else ("text", compression)
+
+
+def _expand(path: str, source: Source, tally: Tally) -> tuple[str, list[str]]:
+    """(directory that paths are shown relative to, files) of one path of a source."""
+    if os.path.isdir(path):
+        return path, _directory(path, source, tally)
+    if os.path.lexists(path):
+        return os.path.dirname(path), [_regular(path)]
+    if glob.has_magic(path):
+        return _glob(path, source, tally)
+    parent = os.path.dirname(path)
+    guess = nearest(os.path.basename(path), os.listdir(parent)) if os.path.isdir(parent) else None
+    raise InputError(
+        f"source '{source.name}' names a path that does not exist",
+        where=path,
+        remedy=os.path.join(parent, guess) if guess else "give a file, a directory or a glob that exists",
+    )
+
+
+def _regular(path: str) -> str:
+    with translated(path):
+        mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        raise InputError("this is neither a file nor a directory", where=path, remedy="write its content to a file")
+    if not _is_utf8(path):
+        raise InputError("the name of this file is not UTF-8", where=repr(path), remedy="rename it")
+    return path
+
+
+def _directory(path: str, source: Source, tally: Tally) -> list[str]:
+    skipped = Tally()
+    found = list(_walk(path, skipped))
+    tally.merge(skipped)
+    if not any(source.format != "auto" or _may_hold_text(file) for file in found):
+        left = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.skipped_files.items()))
+        raise InputError(
+            f"source '{source.name}': this directory holds no readable text "
+            f"({len(found)} binary or unreadable files{'; left aside: ' + left if left else ''})",
+            where=path,
+            remedy="give a directory with text, .jsonl or .parquet files, or name the files themselves",
+        )
+    return found
+
+
+def _walk(root: str, tally: Tally) -> Iterator[str]:
+    """Every file below `root`, depth first, names sorted."""
+    visited: set[tuple[int, int]] = set()
+    pending = [root]
+    while pending:
+        directory = pending.pop()
+        with translated(directory):
+            status = os.stat(directory)
+            names = sorted(os.listdir(directory))
+        if (status.st_dev, status.st_ino) in visited:
+            tally.skip_file("directory seen before (link)")
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        for name in names:
+            path = os.path.join(directory, name)
+            reason = _reason_to_skip(name, path)
+            if reason:
+                tally.skip_file(reason)
+            elif os.path.isdir(path):
+                pending.append(path)
+            else:
+                yield path
+
+
+def _reason_to_skip(name: str, path: str) -> str | None:
+    if name.startswith(".") or name == "__pycache__":
+        return "hidden"
+    if not _is_utf8(name):
+        return "name is not UTF-8"
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return "broken link" if os.path.islink(path) else "unreadable"
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "not a regular file"
+
+
+def _glob(pattern: str, source: Source, tally: Tally) -> tuple[str, list[str]]:
+    plain = Path(pattern)
+    while glob.has_magic(str(plain)):
+        plain = plain.parent
+    by_place: dict[str, str] = {}
+    for match in sorted(glob.glob(pattern, recursive=True)):
+        for path in _walk(match, tally) if os.path.isdir(match) else (match,):
+            # `**` follows links, so a loop shows each file many times: its real place is read once.
+            if os.path.exists(path):
+                by_place.setdefault(os.path.realpath(path), path)
+    if not by_place:
+        raise InputError(f"source '{source.name}': no file matches this pattern", where=pattern)
+    return str(plain), [_regular(path) for path in by_place.values()]
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _may_hold_text(path: str) -> bool:
+    kind, compression = format_of(path)
+    if kind != "text" or compression:
+        return True
+    try:
+        with open(path, "rb") as file:
+            return b"\0" not in file.read(_SNIFFED_BYTES)
+    except OSError:
+        return False

@@ -1,0 +1,130 @@
+"""Rows of a parquet file become documents: one column holds the text; the offset is the row number in the file.
+
+Guarantee: only the text column is read, in record batches of about `BATCH_BYTES`; values go from Arrow's buffers to
+bytes without becoming `str`; a file that is cut short, no parquet at all or lacks the column is refused by name.
+Price: memory of one column chunk's page plus one batch. The size of a batch follows the averages that the file
+states; one value may be as long as the writer made it, and is refused above the document cap.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow  # pyright: ignore[reportMissingTypeStubs]
+import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]
+
+from batchwright.documents.document import Document
+from batchwright.documents.inputs import InputFile
+from batchwright.documents.partitions import WHOLE, Piece
+from batchwright.documents.read_text import DOCUMENT_CAP_BYTES, to_document
+from batchwright.documents.refusals import Refusals
+from batchwright.foundation.errors import CorruptDataError, InputError, nearest
+from batchwright.foundation.files import translate
+from batchwright.foundation.units import MiB
+
+BATCH_BYTES = 4 * MiB
+MAXIMUM_BATCH_ROWS = 4096
+
+# pyarrow ships no types, so what comes from it is Any.
+pa: Any = pyarrow
+pq: Any = pyarrow.parquet
+
+
+def row_group_bytes(file: InputFile) -> list[int]:
+    """Bytes of the text column in each row group, compressed. Raises CorruptDataError, InputError."""
+    parquet = _open(file)
+    column = _column_number(parquet, file)
+    groups = range(parquet.metadata.num_row_groups)
+    return [max(1, parquet.metadata.row_group(group).column(column).total_compressed_size) for group in groups]
+
+
+def read_parquet(piece: Piece, refusals: Refusals) -> Iterator[Document]:
+    """The documents of the row groups in `piece`."""
+    try:
+        parquet = _open(refusals.file)
+        column = _column_number(parquet, refusals.file)
+    except CorruptDataError as error:
+        refusals.refuse("corrupt", 0, error)
+        return
+    count = parquet.metadata.num_row_groups
+    row = sum(parquet.metadata.row_group(group).num_rows for group in range(piece.start))
+    for group in range(piece.start, count if piece.stop == WHOLE else min(piece.stop, count)):
+        metadata = parquet.metadata.row_group(group)
+        try:
+            for values in _batches(parquet, group, metadata.column(column), refusals.file.text_column):
+                for value in values:
+                    document = _document(value, piece.file, row, refusals)
+                    row += 1
+                    if document is not None:
+                        yield document
+        except (pa.ArrowException, OSError) as error:
+            refusals.refuse("corrupt", 0, _damaged(refusals.file, f"row {row:,} of row group {group}: {error}"))
+            row = sum(parquet.metadata.row_group(before).num_rows for before in range(group + 1))
+
+
+def _document(value: bytes | None, number: int, row: int, refusals: Refusals) -> Document | None:
+    raw = value or b""
+    if len(raw) > DOCUMENT_CAP_BYTES:
+        refusals.too_long(f"the value in row {row:,}", DOCUMENT_CAP_BYTES, len(raw), 0)
+        return None
+    return to_document(raw, number, row, refusals)
+
+
+def _batches(parquet: Any, group: int, column: Any, name: str) -> Iterator[list[bytes | None]]:
+    average_bytes = max(1, column.total_uncompressed_size // max(1, column.num_values))
+    rows = max(1, min(MAXIMUM_BATCH_ROWS, BATCH_BYTES // average_bytes))
+    for batch in parquet.iter_batches(batch_size=rows, row_groups=[group], columns=[name], use_threads=False):
+        array: Any = batch.column(0)
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        yield array.cast(pa.large_binary()).to_pylist()
+
+
+def _open(file: InputFile) -> Any:
+    try:
+        # Buffered and not pre-buffered: otherwise whole column chunks are fetched into memory at once.
+        return pq.ParquetFile(file.location, buffer_size=MiB, pre_buffer=False)
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise translate(error, file.location) from error
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(file, str(error)) from error
+
+
+def _damaged(file: InputFile, detail: str) -> CorruptDataError:
+    return CorruptDataError(
+        f"this parquet file ({file.size:,} bytes) is damaged or cut short: {detail}",
+        where=file.location,
+        remedy="fetch it again, or read what is not damaged: --errors skip",
+    )
+
+
+def _column_number(parquet: Any, file: InputFile) -> int:
+    """Which leaf column holds the text. Raises InputError when there is none of that name or it is no text."""
+    schema = parquet.schema_arrow
+    names = [str(name) for name in schema.names]
+    if file.text_column not in names:
+        guess = nearest(file.text_column, names)
+        raise InputError(
+            f"this parquet file has no column '{file.text_column}'; it has: {', '.join(names) or 'none'}",
+            where=file.location,
+            remedy=f"--text-column {guess}" if guess else "choose one of its columns with --text-column",
+        )
+    kind = schema.field(file.text_column).type
+    value_kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not any(test(value_kind) for test in _TEXT_TYPES):
+        raise InputError(
+            f"the column '{file.text_column}' holds {kind}, not text",
+            where=file.location,
+            remedy="choose a column of strings with --text-column",
+        )
+    leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+    return leaves.index(file.text_column)
+
+
+_TEXT_TYPES: tuple[Any, ...] = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+)
