@@ -1,30 +1,38 @@
-"""One table, two languages: the same phrases with the same placeholders."""
+"""One table, two languages: the same phrases with the same placeholders, and every phrase is used."""
 
 import re
+from pathlib import Path
 from string import Formatter
 
 import pytest
 
-from batchwright.workflows.strings import PHRASES, choose_language, phrase
+from batchwright.workflows import strings
+from batchwright.workflows.strings import Say, choose_language, phrases
+
+SOURCES = [p.read_text(encoding="utf-8") for p in Path(strings.__file__).parents[1].rglob("*.py")]
 
 
 def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
-@pytest.mark.parametrize("key", sorted(PHRASES))
+@pytest.mark.parametrize("key", sorted(phrases()))
 def test_both_languages_say_the_same(key: str) -> None:
-    english, chinese = PHRASES[key]
-    assert english.strip()
-    assert chinese.strip()
-    assert placeholders(english) == placeholders(chinese)
+    phrase = phrases()[key]
+    assert set(phrase) == {"en", "zh"}
+    assert placeholders(phrase["en"]) == placeholders(phrase["zh"])
+    assert re.search(r"[\u4e00-\u9fff]", phrase["zh"]), "Chinese has Chinese characters"
+    assert not re.search(r"[\u3000-\u9fff]", phrase["en"])
 
 
-@pytest.mark.parametrize("key", sorted(PHRASES))
-def test_chinese_is_chinese_and_english_is_not(key: str) -> None:
-    english, chinese = PHRASES[key]
-    assert re.search(r"[\u4e00-\u9fff]", chinese), "Chinese has Chinese characters"
-    assert not re.search(r"[\u4e00-\u9fff]", english)
+def test_a_table_with_a_lost_placeholder_would_be_caught() -> None:
+    assert placeholders("{rows} rows of {length}") != placeholders("每行 {length}")
+
+
+@pytest.mark.parametrize("key", sorted(phrases()))
+def test_every_phrase_is_said_somewhere(key: str) -> None:
+    stem = key.rpartition(".")[0]
+    assert any(f'"{key}"' in source or f'"{stem}.{{' in source for source in SOURCES), "delete it"
 
 
 def test_the_locale_decides_when_nobody_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,4 +44,5 @@ def test_the_locale_decides_when_nobody_does(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_phrase_takes_its_values() -> None:
-    assert phrase("doctor.ok", "zh") != phrase("doctor.ok", "en")
+    for language in ("en", "zh"):
+        assert "2,048" in Say(language)("train.begin.near", loss="7.6", uniform="7.62", vocabulary="2,048")

@@ -16,7 +16,7 @@ import orjson
 from cyclopts import Parameter
 from rich.console import Console, RenderableType
 
-from batchwright.workflows.strings import Language, choose_language, phrase
+from batchwright.workflows.strings import Say, choose_language
 
 PLAIN_LINE_SECONDS = 5.0
 
@@ -41,8 +41,8 @@ class Face(_Options):
     """Options that every verb takes."""
 
     @property
-    def language(self) -> Language:
-        return choose_language(self.lang)
+    def say(self) -> Say:
+        return Say(choose_language(self.lang))
 
     @property
     def out(self) -> Console:
@@ -51,9 +51,6 @@ class Face(_Options):
     @property
     def err(self) -> Console:
         return console_on(sys.stderr)
-
-    def say(self, key: str, **values: Any) -> str:
-        return phrase(key, self.language, **values)
 
     def show(self, *renderables: RenderableType) -> None:
         """For people only; silent under `--json`."""

@@ -1,14 +1,24 @@
 """Look at one batch: the exact arrays of a step, and enough names to read them. No torch.
 
-Price: opening a store and an existing index is milliseconds; the first look at a new T builds the index.
+Price: opening a store and an existing index is milliseconds; the first look at a new T builds the index (about 0.2 s
+per million documents).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from batchwright.batches.geometry import BatchGeometry
+from batchwright.batches.loader import BatchLoader
+from batchwright.foundation.errors import InputError
+from batchwright.sequences.index import SequenceIndex
+from batchwright.sequences.plan import Plan
+from batchwright.tokens.store import TokenStore
+from batchwright.workflows.data import open_index
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +49,41 @@ class BatchView:
             "cu_seqlens": self.cu_seqlens.tolist(),
             "eot_id": self.eot_id,
         }
+
+
+def look_at_batch(
+    store_directory: Path,
+    *,
+    rows: int,
+    sequence_length: int,
+    step: int = 0,
+    split: str = "train",
+    packing: str = "best-fit",
+    seed: int = 0,
+) -> tuple[BatchView, SequenceIndex]:
+    """The batch that step number `step` (from 0) of a run with this B, T and seed eats."""
+    if step < 0:
+        raise InputError(f"there is no step {step}", remedy="steps count from 0")
+    store = TokenStore.open(store_directory)
+    index = open_index(store, sequence_length=sequence_length, split=split, packing=packing, seed=seed)
+    geometry = BatchGeometry(global_batch_size=rows, micro_batch_size=rows, sequence_length=sequence_length)
+    loader = BatchLoader(Plan.of(index, seed=seed), geometry)
+    batch = next(iter(loader.step_at(step)))
+
+    def document_name(document: int) -> str:
+        origin = store.provenance(split, document)
+        return f"{origin.path}" + (f" @ {origin.offset:,}" if origin.offset else "")
+
+    view = BatchView(
+        step=step,
+        inputs=batch.inputs.copy(),
+        targets=batch.targets.copy(),
+        loss_mask=batch.loss_mask.copy(),
+        position_ids=batch.position_ids.copy(),
+        documents=batch.documents,
+        cu_seqlens=batch.segment_ends.copy(),
+        eot_id=store.eot_id,
+        token_bytes=store.tokenizer.token_bytes,
+        document_name=document_name,
+    )
+    return view, index

@@ -1,0 +1,56 @@
+"""From a recipe's words to rows: which packing a name means, the index of a split, and what must agree between store and model."""
+
+from batchwright.foundation.errors import InputError, RecipeError, nearest
+from batchwright.model.config import ModelConfig
+from batchwright.sequences.index import SequenceIndex
+from batchwright.sequences.index_build import Progress, build_index
+from batchwright.sequences.packing import BestFit, Concatenate, Packing
+from batchwright.tokens.store import TokenStore
+
+PACKINGS: dict[str, Packing] = {"best-fit": BestFit(), "concatenate": Concatenate()}
+
+
+def packing_named(name: str) -> Packing:
+    if name not in PACKINGS:
+        hint = nearest(name, PACKINGS)
+        raise InputError(
+            f"there is no packing {name!r}",
+            remedy=f"{f'did you mean {hint!r}? ' if hint else ''}known: {', '.join(PACKINGS)}",
+        )
+    return PACKINGS[name]
+
+
+def open_index(
+    store: TokenStore,
+    *,
+    sequence_length: int,
+    split: str = "train",
+    packing: str = "best-fit",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> SequenceIndex:
+    """The sequence index of a split, built when it is not there yet."""
+    if store.split(split).document_count == 0:
+        raise InputError(
+            f"the {split} split of this store is empty",
+            where=str(store.directory),
+            remedy="prepare it with --validation 0.02" if split == "validation" else "prepare it from more text",
+        )
+    return build_index(
+        store,
+        sequence_length=sequence_length,
+        split=split,
+        packing=packing_named(packing),
+        seed=seed,
+        progress=progress,
+    )
+
+
+def check_vocabulary(store: TokenStore, model: ModelConfig) -> None:
+    """The model must have exactly the store's tokens: fewer is an index error later, more is untrained rows."""
+    if store.vocabulary_size != model.vocabulary_size:
+        raise RecipeError(
+            f"the model has {model.vocabulary_size:,} tokens, the store was written with {store.vocabulary_size:,}",
+            where=str(store.directory),
+            remedy=f"[model] vocabulary_size = {store.vocabulary_size}",
+        )

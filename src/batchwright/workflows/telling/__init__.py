@@ -1,0 +1,1 @@
+"""Results become sentences and tables. Every sentence is chosen by the data, and would say the opposite if it did."""

@@ -1,0 +1,165 @@
+"""What the batch size does: compute, memory and gradient noise. Every sentence is chosen by comparing measured numbers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from batchwright.foundation.units import format_bytes
+from batchwright.workflows.section import Block, Grid, Section
+from batchwright.workflows.strings import Say
+
+SAME_SPEED = 0.05  # two speeds closer than this are the same on a machine that does other things too
+PARTS = ("weights", "gradients", "optimizer", "activations", "logits_and_loss", "attention_mask", "batch")
+
+Json = Mapping[str, Any]
+
+
+def tell_throughput(points: Sequence[Json], say: Say) -> Section:
+    """Tokens per second at each micro-batch: {micro_batch_size, tokens_per_second, low, high}."""
+    speeds = {int(p["micro_batch_size"]): float(p["tokens_per_second"]) for p in points}
+    smallest, largest = min(speeds), max(speeds)
+    best = max(speeds, key=lambda size: speeds[size])
+    table = Grid(
+        header=(
+            say("throughput.micro_batch"),
+            say("throughput.slots"),
+            say("throughput.rate"),
+            say("throughput.interval"),
+            say("throughput.ratio"),
+        ),
+        rows=tuple(
+            (
+                f"{p['micro_batch_size']}",
+                f"{p['micro_batch_size'] * p['sequence_length']:,}",
+                f"{p['tokens_per_second']:,.0f}",
+                f"{p['low']:,.0f} – {p['high']:,.0f}",
+                f"{p['tokens_per_second'] / speeds[smallest]:.2f} ×",
+            )
+            for p in points
+        ),
+    )
+    gain, loss = speeds[best] / speeds[smallest] - 1, 1 - speeds[largest] / speeds[best]
+    if gain < SAME_SPEED:
+        verdict = say("throughput.no_gain", best=best, share=f"{gain:.0%}")
+    else:
+        key = "throughput.falls" if loss > SAME_SPEED else "throughput.rises" if best == largest else "throughput.flat"
+        verdict = say(
+            key, best=best, ratio=f"{1 + gain:.2f}", smallest=smallest, largest=largest, share=f"{max(loss, 0):.0%}"
+        )
+    blocks = (say("throughput.intro"), table, verdict, say("throughput.accelerator"))
+    return Section(title=say("throughput.title"), blocks=blocks)
+
+
+def tell_memory(result: Json, say: Say) -> Section:
+    """Peak bytes by part as B, T and D vary; `result`: {base, by_rows, by_length, by_width, traced} of memory rows."""
+    rows, lengths, widths = result["by_rows"], result["by_length"], result["by_width"]
+    blocks: list[Block] = [
+        say("memory.intro"),
+        _memory_grid([*rows, *lengths, *widths], say),
+        _growth("memory.rows", rows, "B", say),
+        _growth("memory.length", lengths, "T", say),
+        _growth("memory.width", widths, "D", say),
+        _where_proportion_ends(rows, say),
+        _largest_part(rows, say),
+        _closed_form([*rows, *lengths, *widths], say),
+    ]
+    return Section(title=say("memory.title"), blocks=tuple(blocks))
+
+
+def _memory_grid(rows: Sequence[Json], say: Say) -> Grid:
+    parts = [part for part in PARTS if any(row["parts"].get(part, 0) for row in rows)]
+    return Grid(
+        header=(
+            "B × T × D",
+            say("memory.stream"),
+            *(say(f"part.{part}") for part in parts),
+            say("memory.peak"),
+            say("memory.measured"),
+        ),
+        rows=tuple(
+            (
+                f"{row['B']} × {row['T']} × {row['D']}",
+                format_bytes(row["stream_bytes"]),
+                *(format_bytes(row["parts"].get(part, 0)) for part in parts),
+                format_bytes(row["peak_bytes"]),
+                format_bytes(row["traced_bytes"]),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _growth(key: str, rows: Sequence[Json], axis: str, say: Say) -> str:
+    """How much the peak grew over the whole range of one axis."""
+    first, last = rows[0], rows[-1]
+    return say(
+        key,
+        first=first[axis],
+        last=last[axis],
+        factor=f"{last[axis] / first[axis]:g}",
+        growth=f"{last['traced_bytes'] / first['traced_bytes']:.1f}",
+        activations=f"{_moving(last) / max(1, _moving(first)):.1f}",
+        fixed=f"{_fixed(last) / max(1, _fixed(first)):.1f}",
+    )
+
+
+def _fixed(row: Json) -> int:
+    return sum(row["parts"].get(part, 0) for part in ("weights", "gradients", "optimizer"))
+
+
+def _moving(row: Json) -> int:
+    return row["peak_bytes"] - _fixed(row)
+
+
+def _where_proportion_ends(rows: Sequence[Json], say: Say) -> str:
+    """Twice the batch is twice the memory only where what the batch needs outweighs what is there anyway."""
+    turning = next((row for row in rows if _moving(row) > _fixed(row)), None)
+    fixed = format_bytes(_fixed(rows[0]))
+    if turning is None:
+        return say("memory.ends.never", fixed=fixed, last=rows[-1]["B"])
+    if turning is rows[0]:
+        return say("memory.ends.always", fixed=fixed, first=turning["B"])
+    return say("memory.ends.at", fixed=fixed, rows=turning["B"])
+
+
+def _largest_part(rows: Sequence[Json], say: Say) -> str:
+    last = rows[-1]
+    part = max(PARTS, key=lambda name: last["parts"].get(name, 0))
+    return say(
+        "memory.largest",
+        rows=last["B"],
+        part=say(f"part.{part}"),
+        share=f"{last['parts'][part] / last['peak_bytes']:.0%}",
+        streams=f"{last['peak_bytes'] / last['stream_bytes']:,.0f}",
+    )
+
+
+def _closed_form(rows: Sequence[Json], say: Say) -> str:
+    worst = max(abs(row["peak_bytes"] / row["traced_bytes"] - 1) for row in rows)
+    key = "memory.formula.right" if worst <= 0.01 else "memory.formula.wrong"
+    return say(key, worst=f"{worst:.3%}", cases=len(rows))
+
+
+def tell_noise(noise: Json, say: Say) -> Section:
+    """The noise scale: {tokens, low, high, tokens_per_sequence, steps, batch_tokens, from_tokens, to_tokens}."""
+    low, high, batch = noise["low"], noise["high"], noise["batch_tokens"]
+    blocks: list[Block] = [say("noise.intro", steps=noise["steps"], confidence=f"{noise['confidence']:.0%}")]
+    values = {name: _tokens(noise[name]) for name in ("tokens", "low", "high")}
+    sequences = _tokens(noise["tokens"] / noise["tokens_per_sequence"] if noise["tokens"] else None)
+    if low is not None and high is not None and noise["tokens"] is not None:
+        blocks.append(say("noise.resolved", **values, sequences=sequences))
+    elif low is not None:
+        blocks.append(say("noise.lower_bound", low=values["low"]))
+    else:
+        blocks.append(say("noise.unresolved", steps=noise["steps"]))
+    if low is not None and batch < low:
+        blocks.append(say("noise.batch_below", batch=f"{batch:,}"))
+    elif high is not None and batch > high:
+        blocks.append(say("noise.batch_above", batch=f"{batch:,}"))
+    elif low is not None:
+        blocks.append(say("noise.batch_within", batch=f"{batch:,}"))
+    blocks.append(say("noise.monitor"))
+    return Section(title=say("noise.title"), blocks=tuple(blocks))
+
+
+def _tokens(value: float | None) -> str:
+    return "?" if value is None else f"{value:,.0f}"

@@ -1,0 +1,64 @@
+"""What happened to the text: found, kept, dropped and why, the vocabulary, the tokens."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from batchwright.foundation.units import format_bytes, format_seconds
+from batchwright.workflows.section import Block, Grid, Section
+from batchwright.workflows.strings import Say
+
+
+def tell_tally(tally: Mapping[str, Any], say: Say) -> Grid:
+    """Documents and bytes: read = kept + dropped + edited away."""
+    read, kept = tally["read"], tally["kept"]
+    rows = [(say("tally.read"), read), (say("tally.kept"), kept)]
+    rows += [(say("tally.dropped", reason=_reason(name, say)), each) for name, each in tally["dropped"].items()]
+    rows += [(say("tally.edited", edit=name), each) for name, each in tally["edited"].items()]
+    return Grid(
+        header=("", say("documents"), say("bytes")),
+        rows=tuple((name, f"{each['documents']:,}", f"{each['bytes']:,}") for name, each in rows),
+    )
+
+
+def tell_text_to_tokens(result: Mapping[str, Any], say: Say) -> Section:
+    """The first chapter of the demo."""
+    store, tally = result["store"], result["tally"]
+    train, validation = store["splits"]["train"], store["splits"]["validation"]
+    dropped = sum(each["documents"] for each in tally["dropped"].values())
+    blocks: list[Block] = [
+        say(
+            f"tokens.source.{result['text']['kind']}",
+            files=f"{result['text']['files']:,}",
+            size=format_bytes(result["text"]["bytes"]),
+            place=result["text"]["place"],
+        ),
+        tell_tally(tally, say),
+        say("tokens.dropped.some" if dropped else "tokens.dropped.none", dropped=f"{dropped:,}"),
+    ]
+    if tally["skipped_files"]:
+        aside = ", ".join(f"{count:,} {name}" for name, count in tally["skipped_files"].items())
+        blocks.append(say("tokens.skipped_files", files=aside))
+    bytes_per_token = (train["text_bytes"] + validation["text_bytes"]) / (train["tokens"] + validation["tokens"])
+    blocks += [
+        say(
+            "tokens.vocabulary",
+            size=f"{store['vocabulary_size']:,}",
+            bytes_per_token=f"{bytes_per_token:.2f}",
+            seconds=format_seconds(result["vocabulary_seconds"]),
+        ),
+        say(
+            "tokens.store",
+            tokens=f"{train['tokens'] + validation['tokens']:,}",
+            dtype={"<u2": "uint16", "<u4": "uint32"}[store["dtype"]],
+            train=f"{train['documents']:,}",
+            validation=f"{validation['documents']:,}",
+            place=result["place"],
+        ),
+        say("tokens.fingerprint", fingerprint=store["fingerprint"]),
+    ]
+    return Section(title=say("tokens.title"), blocks=tuple(blocks))
+
+
+def _reason(name: str, say: Say) -> str:
+    key = f"reason.{name}"
+    return say(key) if say.knows(key) else name
