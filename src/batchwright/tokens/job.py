@@ -1,0 +1,149 @@
+"""What is to be prepared, in the form in which two runs are compared: the same job goes on, a changed one is refused by name.
+
+Guarantee: equal jobs write equal stores; every difference is told apart (a setting, the vocabulary, a source, an input file).
+Price: every input file is read once to be named by its content, before it is read to be tokenized.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.inputs import InputFile, Source
+from batchwright.documents.pipeline import Step
+from batchwright.documents.refusals import ErrorPolicy
+from batchwright.foundation.errors import InputError
+from batchwright.foundation.files import translated
+from batchwright.foundation.fingerprint import hash_file
+from batchwright.tokens.partial import step_to_json
+from batchwright.tokens.selection import Selection
+from batchwright.tokens.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareSettings:
+    """What decides a store's bytes beside its sources and vocabulary: the keywords of `build.prepare_store`."""
+
+    validation_fraction: float = 0.0
+    seed: int = 0
+    errors: ErrorPolicy = "strict"
+    shard_tokens: int = 2**27
+    steps: Sequence[Step] = DEFAULT_STEPS
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.validation_fraction < 1.0:
+            raise InputError(f"validation_fraction is {self.validation_fraction}; it lies between 0 and 1, 1 excluded")
+        if self.shard_tokens < 1:
+            raise InputError(f"shard_tokens is {self.shard_tokens}; a shard holds at least 1 token")
+        if self.errors not in ("strict", "replace", "skip"):
+            raise InputError(f"errors is {self.errors!r}; it is strict, replace or skip")
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(seed=self.seed, validation_fraction=self.validation_fraction)
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest's `recipe`."""
+        return {
+            "deduplication": "exact",
+            "errors": self.errors,
+            "seed": self.seed,
+            "shard_tokens": self.shard_tokens,
+            "steps": [step_to_json(step) for step in self.steps],
+            "validation_fraction": self.validation_fraction,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedInput:
+    """An input file with the hash of its content, and its state on disk when that was computed."""
+
+    file: InputFile
+    xxh3: str
+    modified_ns: int
+
+    @property
+    def line(self) -> bytes:
+        """Its line of `inputs.jsonl`."""
+        shown = {"source": self.file.source, "path": self.file.path, "bytes": self.file.size, "xxh3": self.xxh3}
+        return orjson.dumps(shown) + b"\n"
+
+    def check_unchanged(self) -> None:
+        """Raises InputError when the file was written to since it was named."""
+        with translated(self.file.location):
+            state = Path(self.file.location).stat()
+        if (state.st_size, state.st_mtime_ns) != (self.file.size, self.modified_ns):
+            raise InputError(
+                "this input file changed while it was being prepared",
+                where=self.file.location,
+                remedy="let whoever writes it finish, remove the unfinished store and prepare again",
+            )
+
+
+def name_inputs(files: Iterable[InputFile], progress: Callable[[int], None]) -> list[NamedInput]:
+    """Hash every input file; `progress` hears the bytes of each."""
+    named: list[NamedInput] = []
+    for file in files:
+        path = Path(file.location)
+        with translated(path):
+            modified_ns = path.stat().st_mtime_ns
+            size, xxh3 = hash_file(path)
+        named.append(
+            NamedInput(file=InputFile.from_dict({**file.to_dict(), "size": size}), xxh3=xxh3, modified_ns=modified_ns)
+        )
+        progress(size)
+    return named
+
+
+def describe_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
+    """The vocabulary as a manifest names it: whatever engine encoded with it."""
+    return {
+        "hash": tokenizer.hash,
+        "eot_token": tokenizer.eot_token,
+        "special_tokens": dict(tokenizer.special_tokens),
+        "vocabulary_size": tokenizer.vocabulary_size,
+    }
+
+
+def describe_sources(sources: Sequence[Source]) -> list[dict[str, Any]]:
+    """Sources as a manifest names them. Where they lie is no part of what they are: paths are in provenance.json."""
+    return [{name: value for name, value in asdict(source).items() if name != "paths"} for source in sources]
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """One phrase per setting that differs: "seed: 0 → 1"."""
+    old, new = _flatten(before), _flatten(now)
+    return [
+        f"{name}: {old.get(name, 'none')} → {new.get(name, 'none')}"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _flatten(value: Any, name: str = "") -> dict[str, str]:
+    if isinstance(value, Mapping):
+        parts = [(f"{name}.{key}".lstrip("."), inner) for key, inner in value.items()]  # pyright: ignore
+    elif isinstance(value, list):
+        parts = [(f"{name}[{number}]", inner) for number, inner in enumerate(value)]  # pyright: ignore
+    else:
+        return {name: str(value)}
+    return {path: shown for key, inner in parts for path, shown in _flatten(inner, key).items()}
+
+
+def input_differences(before: bytes, now: bytes) -> list[str]:
+    """What changed between two `inputs.jsonl`, in one phrase, or nothing."""
+    old, new = _by_path(before), _by_path(now)
+    phrases = {
+        "added": sorted(new.keys() - old.keys()),
+        "removed": sorted(old.keys() - new.keys()),
+        "changed": sorted(path for path in old.keys() & new.keys() if old[path] != new[path]),
+    }
+    return [f"{len(paths):,} input files {verb} (first: {paths[0][1]})" for verb, paths in phrases.items() if paths]
+
+
+def _by_path(lines: bytes) -> dict[tuple[int, str], tuple[int, str]]:
+    records = (orjson.loads(line) for line in lines.splitlines())
+    return {(record["source"], record["path"]): (record["bytes"], record["xxh3"]) for record in records}

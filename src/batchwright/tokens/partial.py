@@ -1,0 +1,223 @@
+"""Phase 1 of a store: one partition of the input becomes cleaned, named, tokenized documents in a folder of unfinished work.
+
+    partition ─read─ clean─▶ blocks of ~2 MiB ─tokenize─▶ KEY.tokens      ids, every document closed by <endoftext>
+                                       └─name (xxh3-128)─▶ KEY.documents   exclusive ends,  KEY.provenance   one record per document
+
+Guarantee: the files depend on the partition's text, the steps and the vocabulary alone. Where a fast engine is used, the first documents of the
+partition and one in a thousand after (chosen by their hash) are compared with `tokenizers`; a difference stops the job and names the document.
+Price: ~70 MB of text per CPU-second with GPT-2's vocabulary; memory of one block, or of one document where that is larger.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batchwright.documents.deduplication import document_id
+from batchwright.documents.document import Document
+from batchwright.documents.inputs import InputFile
+from batchwright.documents.partitions import Partition
+from batchwright.documents.pipeline import Step, clean
+from batchwright.documents.reading import read_partition
+from batchwright.documents.tally import Tally
+from batchwright.foundation.array_file import ArrayFileWriter
+from batchwright.foundation.errors import InputError
+from batchwright.foundation.execution import Manifest
+from batchwright.foundation.units import MiB
+from batchwright.tokens.fast import GigatokenTokenizer
+from batchwright.tokens.probe import first_difference
+from batchwright.tokens.shard import ENDS_DTYPE, PROVENANCE, checked_cast, dtype_for
+from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file
+
+FUNCTION = "batchwright.tokens.partial:tokenize_partition"
+BLOCK_BYTES = 2 * MiB
+BLOCK_DOCUMENTS = 8192
+AUDITED_FIRST = 3
+AUDITED_SHARE = 1 / 1000
+AUDITED_BYTES = 256 * 1024
+_AUDITED_BELOW = int(AUDITED_SHARE * 2**64)
+
+
+def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
+    """The task: write PREFIX.tokens, .documents and .provenance; return counts and the tally."""
+    inputs = {int(number): InputFile.from_dict(value) for number, value in parameters["inputs"].items()}
+    inputs = {number: _at(file, parameters["locations"][str(number)]) for number, file in inputs.items()}
+    tokenizer = _tokenizer(parameters["tokenizer_file"], **parameters["tokenizer"])
+    tally = Tally()
+    read = read_partition(
+        Partition.from_dict(parameters["partition"]), inputs=inputs, errors=parameters["errors"], tally=tally
+    )
+    documents = clean(read, [step_from_json(step) for step in parameters["steps"]], tally)
+    auditor = Auditor(tokenizer=tokenizer, inputs=inputs)
+    with PartialWriter(prefix, tokenizer) as writer:
+        for block in blocks(documents):
+            writer.append(block, auditor)
+    tally.check()
+    return {**writer.counts(), "audited": auditor.count, "tally": tally.to_dict()}
+
+
+def _at(file: InputFile, location: str) -> InputFile:
+    return InputFile.from_dict({**file.to_dict(), "location": location})
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(path: str, *, hash: str, eot_token: str, engine: str) -> Tokenizer:
+    """The job's tokenizer in this process, loaded once; the engine is the one that the driver proved, or the job stops."""
+    name = cast(Engine, engine.split(" ")[0])
+    tokenizer = from_file(Path(path).read_bytes(), name if name != "bytes" else "auto", eot_token, where=path)
+    if (tokenizer.hash, tokenizer.engine) != (hash, engine):
+        raise InputError(
+            f"this process would tokenize with {tokenizer.engine} (vocabulary {tokenizer.hash}), the job began with {engine} ({hash})",
+            remedy="install the same versions on every machine, or prepare into a new directory",
+        )
+    return tokenizer
+
+
+def blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Documents in groups of about BLOCK_BYTES: long enough to pay for a call, short enough to hold."""
+    block: list[Document] = []
+    size_bytes = 0
+    for document in documents:
+        block.append(document)
+        size_bytes += len(document.utf8)
+        if size_bytes >= BLOCK_BYTES or len(block) == BLOCK_DOCUMENTS:
+            yield block
+            block, size_bytes = [], 0
+    if block:
+        yield block
+
+
+class PartialWriter:
+    """The three files of a partition, appended block by block."""
+
+    def __init__(self, prefix: Path, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._dtype = dtype_for(tokenizer.vocabulary_size)
+        self._writers = {
+            kind: ArrayFileWriter(prefix.with_name(f"{prefix.name}.{kind}"), kind, dtype)
+            for kind, dtype in (("tokens", self._dtype), ("documents", ENDS_DTYPE), ("provenance", PROVENANCE))
+        }
+        self._text_bytes = 0
+
+    def __enter__(self) -> "PartialWriter":
+        with ExitStack() as stack:
+            for writer in self._writers.values():
+                stack.enter_context(writer)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+    def append(self, block: Sequence[Document], auditor: "Auditor") -> None:
+        """Tokenize and write a block of documents."""
+        texts = [document.utf8 for document in block]
+        names = b"".join(map(document_id, texts))
+        ids, offsets = self._tokenizer.encode_batch(texts)
+        auditor.check(block, names, ids, offsets)
+        closed, ends = close_documents(
+            checked_cast(ids, self._dtype, self._tokenizer.vocabulary_size), offsets, self._tokenizer.eot_id
+        )
+        self._writers["documents"].append(ends + self._writers["tokens"].count)
+        self._writers["tokens"].append(closed)
+        self._writers["provenance"].append(_records(block, names))
+        self._text_bytes += sum(map(len, texts))
+
+    def counts(self) -> Manifest:
+        """Documents, tokens and bytes of text written so far."""
+        return {
+            "documents": self._writers["documents"].count,
+            "tokens": self._writers["tokens"].count,
+            "text_bytes": self._text_bytes,
+        }
+
+
+def close_documents(
+    ids: NDArray[Any], offsets: NDArray[np.int64], eot_id: int
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """(ids with <endoftext> after every document, exclusive ends)."""
+    ends = offsets[1:] + np.arange(1, offsets.shape[0], dtype=np.int64)
+    closed = np.empty(ids.shape[0] + ends.shape[0], ids.dtype)
+    of_text = np.ones(closed.shape[0], np.bool_)
+    of_text[ends - 1] = False
+    closed[of_text] = ids
+    closed[ends - 1] = eot_id
+    return closed, ends
+
+
+def _records(block: Sequence[Document], names: bytes) -> NDArray[Any]:
+    records = np.zeros(len(block), PROVENANCE)
+    records["id"] = np.frombuffer(names, np.uint8).reshape(-1, 16)
+    records["offset"] = [document.offset for document in block]
+    records["file"] = [document.file for document in block]
+    records["text_bytes"] = [len(document.utf8) for document in block]
+    records["source"] = [document.source for document in block]
+    records["flags"] = [int(document.flags) for document in block]
+    return records
+
+
+@dataclass(kw_only=True)
+class Auditor:
+    """Compares a share of the documents with `tokenizers` when something faster tokenizes."""
+
+    tokenizer: Tokenizer
+    inputs: Mapping[int, InputFile]
+    count: int = 0
+
+    def check(
+        self, block: Sequence[Document], names: bytes, ids: NDArray[np.uint32], offsets: NDArray[np.int64]
+    ) -> None:
+        """Raises InputError naming the first audited document whose ids are not the reference's."""
+        if not isinstance(self.tokenizer, GigatokenTokenizer):
+            return
+        heads = np.frombuffer(names, "<u8")[::2]
+        chosen = set(np.flatnonzero(heads < _AUDITED_BELOW).tolist()) | set(
+            range(min(len(block), AUDITED_FIRST - self.count))
+        )
+        for number in sorted(chosen):
+            self._check_one(block[number], ids[offsets[number] : offsets[number + 1]])
+            self.count += 1
+
+    def _check_one(self, document: Document, ids: NDArray[np.uint32]) -> None:
+        tokenizer = cast(GigatokenTokenizer, self.tokenizer)
+        text, engine = document.utf8, cast(Any, _Given(ids))
+        if len(text) > AUDITED_BYTES:
+            # A whole book would cost the reference seconds; its beginning is encoded again by both.
+            text, engine = text[:AUDITED_BYTES].decode(errors="ignore").encode(), tokenizer
+        if first_difference(engine, [text], *tokenizer.reference.encode_batch([text])) is not None:
+            raise InputError(
+                f"{tokenizer.engine} and `tokenizers` differ on a document, so nothing more is written",
+                where=f"{self.inputs[document.file].location}, offset {document.offset:,}",
+                remedy="use the slower engine: --engine tokenizers",
+            )
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Ids already made, in the place of an engine."""
+
+    ids: NDArray[np.uint32]
+
+    def encode_batch(self, texts: Sequence[str | bytes]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        return self.ids, np.array([0, self.ids.shape[0]], np.int64)
+
+
+def step_to_json(step: Step) -> dict[str, Any]:
+    """A cleaning step as JSON: the class's place and its settings."""
+    if not is_dataclass(step):
+        raise InputError(f"the step {step!r} cannot travel to a worker: steps are frozen dataclasses")
+    kind = type(step)
+    settings = {field.name: value for field in fields(step) if (value := asdict(step)[field.name]) is not None}
+    return {"step": f"{kind.__module__}:{kind.__qualname__}", "settings": settings}
+
+
+def step_from_json(value: Mapping[str, Any]) -> Step:
+    """The step that `step_to_json` wrote."""
+    module, _, name = value["step"].partition(":")
+    return cast(Step, getattr(import_module(module), name)(**value["settings"]))
