@@ -1,0 +1,37 @@
+"""Every row of an index once, in a fixed order: what a validation loss is computed on.
+
+No permutation and no state, so two models, or one model before and after a resume, are measured on the same batches.
+The last batch is completed with masked filler.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from batchwright.batches.batch import Batch
+from batchwright.batches.buffers import new_buffers
+from batchwright.batches.collate import Collator
+from batchwright.batches.loader import check_dtype
+from batchwright.foundation.errors import InputError
+from batchwright.sequences.index import SequenceIndex
+
+
+def evaluation_batches(
+    index: SequenceIndex, micro_batch_size: int, *, rows: int | None = None, ids_dtype: DTypeLike = np.int64
+) -> Iterator[Batch]:
+    """Batches over the first `rows` rows (default: all), each valid until the next is taken. `positions` are the row
+    numbers, `epochs` 0. Raises InputError (no rows, micro_batch_size < 1)."""
+    stop = index.row_count if rows is None else min(rows, index.row_count)
+    if stop < 1 or micro_batch_size < 1:
+        raise InputError(f"evaluation over {stop} rows in micro-batches of {micro_batch_size}", remedy="both from 1")
+    check_dtype(np.dtype(ids_dtype), index.stored.vocabulary_size)
+    return _batches(index, micro_batch_size, stop, np.dtype(ids_dtype))
+
+
+def _batches(index: SequenceIndex, micro_batch_size: int, stop: int, dtype: DTypeLike) -> Iterator[Batch]:
+    collator = Collator(index)
+    buffers = new_buffers(micro_batch_size, index.sequence_length, dtype)
+    for first in range(0, stop, micro_batch_size):
+        rows = np.arange(first, min(first + micro_batch_size, stop), dtype=np.int64)
+        yield collator.collate(buffers, rows, np.zeros_like(rows), first)
