@@ -27,6 +27,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from batchwright.foundation.errors import InputError
 
+EXISTING = "existing"
+"""The operation of a storage that was made before the trace began or outside torch: booked when first touched."""
+
 
 @dataclass(slots=True)
 class Allocation:
@@ -104,7 +107,7 @@ class MemoryTrace(TorchDispatchMode):
         A later label also holds for earlier moments: a gradient is labelled when backward is over and counts as a gradient at the peak inside it.
         """
         for tensor in tensors:
-            allocation = self._book(tensor, "existing")
+            allocation = self._book(tensor, EXISTING)
             if allocation is not None:
                 allocation.part = part
 
@@ -140,6 +143,8 @@ class MemoryTrace(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        for tensor in _tensors_in((*args, *(kwargs or {}).values())):
+            self._book(tensor, EXISTING)
         result = func(*args, **(kwargs or {}))
         name = str(func.overloadpacket) if hasattr(func, "overloadpacket") else str(func)
         for tensor in _tensors_in(result):
