@@ -1,0 +1,92 @@
+"""`batchwright prepare SOURCES --out STORE`: text files → a token store, and where every document went."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from batchwright.cli.face import PEOPLE, Face
+from batchwright.cli.paint import paint_grid
+from batchwright.documents.inputs import Source
+from batchwright.foundation.units import format_bytes, format_count
+from batchwright.tokens.build import Progress
+from batchwright.workflows.prepare import prepare as prepare_text
+from batchwright.workflows.prepare import summary
+from batchwright.workflows.telling.text_to_tokens import tell_tally
+
+
+def prepare(
+    sources: Annotated[list[str], Parameter(negative=())],
+    /,
+    *,
+    out: Path,
+    tokenizer: str = "bytes",
+    engine: Literal["auto", "tokenizers", "gigatoken"] = "auto",
+    workers: int | None = None,
+    errors: Literal["strict", "replace", "skip"] = "strict",
+    text_column: str = "text",
+    validation: float = 0.0,
+    seed: int = 0,
+    licence: str = "unknown",
+    name: str = "text",
+    face: Face = PEOPLE,
+) -> None:
+    """Text files → a token store. Interrupted, the same command goes on; finished, it changes nothing.
+
+    Parameters
+    ----------
+    sources
+        Files, directories or globs: text and source files, .jsonl, .parquet, also .gz and .zst.
+    out
+        Directory of the store.
+    tokenizer
+        bytes, the path of a tokenizer.json, or train:4096 to learn a vocabulary of that size from the sources.
+    engine
+        What encodes with a tokenizer.json; auto takes the fastest that is proven exact.
+    workers
+        Processes; by default one per core. The store's bytes do not depend on it.
+    errors
+        What is done about text that is not UTF-8 or a record that cannot be read: stop, repair, or drop and count.
+    text_column
+        Key or column that holds the text in .jsonl and .parquet.
+    validation
+        Share of the documents held out for validation.
+    seed
+        Names the validation split and the sample for a trained vocabulary.
+    licence
+        The text's licence, written into the store.
+    name
+        The source's name, written into the store.
+    """
+    source = Source(name=name, paths=tuple(sources), text_column=text_column, licence=licence)
+    with face.progress(face.say("prepare.title"), unit=format_bytes) as advance:
+
+        def heard(progress: Progress) -> None:
+            if progress.phase in ("naming", "tokenizing"):
+                advance(progress.done, progress.total, note=progress.phase)
+            else:
+                advance(1, 1, note=progress.phase)
+
+        store = prepare_text(
+            [source],
+            out,
+            tokenizer=tokenizer,
+            engine=engine,
+            workers=workers,
+            validation_fraction=validation,
+            seed=seed,
+            errors=errors,
+            progress=heard,
+        )
+    result = summary(store)
+    counts = result["counts"]
+    sentence = face.say(
+        "prepare.done",
+        tokens=f"{counts['tokens']:,}",
+        documents=f"{counts['documents']:,}",
+        bytes_per_token=f"{counts['text_bytes'] / counts['tokens']:.2f}",
+        short=format_count(counts["tokens"]),
+        place=str(out),
+        fingerprint=result["fingerprint"],
+    )
+    face.answer(result, paint_grid(tell_tally(result["tally"], face.say)), sentence)
