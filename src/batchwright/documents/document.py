@@ -33,7 +33,7 @@ class Document:
     file: int
     offset: int
     source: int
-    flags: int = 0
+    flags: int = 0  # of DocumentFlag
     decoded: str | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -90,13 +90,12 @@ def _text_of(characters: str, size_bytes: int, offset: int, refusals: Refusals) 
     def refuse(reason: str, what: str, remedy: str = remedy) -> None:
         refusals.refuse(reason, size_bytes, InputError(what, where=refusals.at(offset), remedy=remedy))
 
-    twice: list[str] = []
+    times = 0
 
     def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        record = dict(pairs)
-        if len(record) != len(pairs) and sum(name == column for name, _ in pairs) > 1:
-            twice.append(column)
-        return record
+        nonlocal times
+        times = sum(name == column for name, _ in pairs)  # the outermost object comes last
+        return dict(pairs)
 
     try:
         record: Any = json.loads(characters, object_pairs_hook=to_object)
@@ -107,8 +106,8 @@ def _text_of(characters: str, size_bytes: int, offset: int, refusals: Refusals) 
     if type(record) is not dict:
         refuse("not_json", f"this line is JSON, but no object: {characters[:40]}")
         return None
-    if twice:
-        refuse("no_text", f"the key '{column}' stands twice in one object, so its value is ambiguous")
+    if times > 1:
+        refuse("no_text", f"the key '{column}' stands {times} times in this line, so its value is ambiguous")
         return None
     fields = cast("dict[str, Any]", record)
     names = list(fields)

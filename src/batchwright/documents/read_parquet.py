@@ -64,7 +64,7 @@ def read_parquet(piece: Piece, refusals: Refusals) -> Iterator[Document]:
 def _document(value: bytes | None, number: int, row: int, refusals: Refusals) -> Document | None:
     raw = value or b""
     if len(raw) > DOCUMENT_CAP_BYTES:
-        refusals.too_long(f"the value in row {row:,}", DOCUMENT_CAP_BYTES, len(raw), 0)
+        refusals.too_long("this value", DOCUMENT_CAP_BYTES, len(raw), row)
         return None
     return to_document(raw, number, row, refusals)
 

@@ -23,11 +23,11 @@ def read_text(number: int, refusals: Refusals) -> Iterator[Document]:
     try:
         for chunk in chunks(file):
             if b"\0" in chunk:
-                refusals.count("binary", max(file.size, size_bytes + len(chunk)))
+                refusals.count("binary", file.size)
                 return
             size_bytes += len(chunk)
             if size_bytes > DOCUMENT_CAP_BYTES:
-                refusals.too_long("this file, one document,", DOCUMENT_CAP_BYTES, max(file.size, size_bytes), 0)
+                refusals.too_long("this file, one document,", DOCUMENT_CAP_BYTES, file.size, 0)
                 return
             parts.append(chunk)
     except DamagedStream as error:
@@ -43,16 +43,13 @@ def read_text(number: int, refusals: Refusals) -> Iterator[Document]:
     yield document
 
 
-def to_document(raw: bytes, number: int, offset: int, refusals: Refusals, *, place: int = 0) -> Document | None:
-    """Bytes that should be UTF-8 as a document, counted as read; None when they were refused (counted too).
-
-    place: where the bytes begin in the file, for the error; `offset` names the document and may be a row number.
-    """
+def to_document(raw: bytes, number: int, offset: int, refusals: Refusals) -> Document | None:
+    """Bytes that should be UTF-8 as a document, counted as read; None when they were refused (counted too)."""
     source, tally = refusals.file.source, refusals.tally
     if raw.isascii():
         tally.read.add(1, len(raw))
         return Document(raw, number, offset, source)
-    text = refusals.decode(raw, place)
+    text = refusals.decode(raw, offset)
     if text is None:
         return None
     tally.read.add(1, len(raw))

@@ -34,9 +34,12 @@ class Refusals:
                 remedy=f"'{guess}'" if guess else "strict, replace or skip",
             )
 
-    def at(self, offset: int) -> str:
-        """The place of a byte of this file, as errors show it."""
-        return f"{self.file.location}, byte {offset:,}" + (" (decompressed)" if self.file.compression else "")
+    def at(self, offset: int, within: int = 0) -> str:
+        """The place of a document (and of one of its bytes) in this file, as errors show it."""
+        if self.file.format == "parquet":
+            return f"{self.file.location}, row {offset:,}, byte {within:,} of its text"
+        place = f"{self.file.location}, byte {offset + within:,}"
+        return f"{place} (decompressed)" if self.file.compression else place
 
     def count(self, reason: str, size_bytes: int) -> None:
         """One record was read and is dropped for this reason, whatever the policy."""
@@ -62,7 +65,7 @@ class Refusals:
                 len(raw),
                 InputError(
                     f"this is not UTF-8 (byte 0x{byte:02x}: {error.reason})",
-                    where=self.at(offset + error.start),
+                    where=self.at(offset, error.start),
                     remedy="convert the file to UTF-8 (iconv), or choose --errors replace or --errors skip",
                 ),
             )

@@ -43,7 +43,7 @@ def _decompressed(file: InputFile) -> Iterator[bytes]:
 
     with translated(file.location), pa.OSFile(file.location, "rb") as raw:
         if raw.size() == 0:
-            return
+            raise DamagedStream("it has 0 bytes, and even nothing takes a few when compressed")
         # Arrow rather than the gzip and zstandard modules: one reader for both that bounds each read and tells a
         # stream that was cut short from one that ended, which zstandard's stream_reader does not.
         stream: Any = pa.CompressedInputStream(raw, file.compression)
