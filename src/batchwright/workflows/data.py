@@ -1,4 +1,4 @@
-"""From a recipe's words to rows: which packing a name means, the index of a split, and what must agree between store and model."""
+"""From a recipe's words to rows: what a packing's name means, the index of a split, what store and model must share."""
 
 from batchwright.foundation.errors import InputError, RecipeError, nearest
 from batchwright.model.config import ModelConfig

@@ -1,4 +1,4 @@
-"""What the batch size does: compute, memory and gradient noise. Every sentence is chosen by comparing measured numbers."""
+"""What the batch size does: compute, memory, gradient noise. Every sentence is chosen by comparing measured numbers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
