@@ -52,9 +52,20 @@ def test_a_long_row_is_drawn_with_fewer_characters_and_loses_no_separator() -> N
 
 
 def test_text_and_ids_stand_side_by_side() -> None:
-    lines = draw_slots(a_batch([[b"a b"]], 8), 0, width=60, lines=1).plain.splitlines()
-    assert lines[0].split() == ["■", "<|endoftext|>", "a", "␣", "b", "·", "·", "·", "·"]
-    assert lines[1].split() == ["256", "97", "32", "98", "0", "0", "0", "0"]
+    picture = draw_slots(a_batch([[b"a b"]], 8), 0, width=60, lines=1, labels=("text", "id", "next"))
+    lines = [line.split() for line in picture.plain.splitlines()]
+    assert lines[0] == ["text", "■", "<|endoftext|>", "a", "␣", "b", "·", "·", "·", "·"]
+    assert lines[1] == ["id", "256", "97", "32", "98", "0", "0", "0", "0"]
+    assert lines[2] == ["next", "97", "32", "98", "0", "0", "0", "0", "256"]
+
+
+def test_the_slots_stay_within_the_width_and_end_with_the_row() -> None:
+    view = a_batch([[bytes(range(60, 160))]], 128)
+    picture = draw_slots(view, 0, width=50, lines=3, labels=("文字", "编号", "下一个"))
+    assert max(cell_len(line) for line in picture.plain.splitlines()) <= 50
+    whole = draw_slots(view, 0, width=50, lines=99, labels=("", "", "")).plain
+    ids = [word for block in whole.split("\n\n") for word in block.splitlines()[1].split()]
+    assert ids == [str(i) for i in view.inputs[0].tolist()]
 
 
 def test_every_document_has_its_own_hue_and_letter() -> None:

@@ -62,6 +62,7 @@ def paint_batch(
     yield Text(face.say("batch.slots"))
     for row in range(min(close_rows, rows)):
         yield ""
-        yield draw_slots(view, row, width=width, lines=CLOSE_LINES, with_targets=True)
+        labels = tuple(face.say(key) for key in ("slots.text", "slots.id", "slots.target"))
+        yield draw_slots(view, row, width=width, lines=CLOSE_LINES, labels=labels)
     yield ""
     yield Text(tell_padding(ledger, face.say))

@@ -26,6 +26,7 @@ END_OF_TEXT, PADDING = "■", "·"
 MAP_ROWS = 32
 _END_STYLE = Style(color="white", bgcolor="black", bold=True, reverse=False)
 _PADDING_STYLE = Style(dim=True)
+_LABEL_STYLE = Style(dim=True)
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _NAMED = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 MAX_TOKEN_CELLS = 24
@@ -79,35 +80,47 @@ def _map_cell(view: BatchView, palette: Palette, row: int, part: slice) -> tuple
     return palette.letter(document), palette.style(document)
 
 
-def draw_slots(view: BatchView, row: int, *, width: int, lines: int, with_targets: bool = False) -> Text:
-    """The first slots of one row: text above ids (above target ids), as many as fit into `lines` lines of `width`."""
+def draw_slots(view: BatchView, row: int, *, width: int, lines: int, labels: Sequence[str]) -> Text:
+    """The first slots of one row, as many as fit into `lines` lines of `width`.
+
+    Each line is a block of rows named by `labels`: the tokens' text, the ids the model reads, the ids it must predict.
+    """
     palette = Palette.of(view)
     words = token_words([view.token_bytes(int(i)) for i in view.inputs[row]], view.documents[row].tolist())
+    margin = max(cell_len(label) for label in labels) + 2
     picture, column = Text(no_wrap=True, overflow="crop"), 0
     for _ in range(lines):
-        texts, ids, targets, used = Text(), Text(), Text(), 0
-        while column < view.inputs.shape[1]:
-            document, token = int(view.documents[row, column]), int(view.inputs[row, column])
-            if document < 0:
-                word, style = PADDING, _PADDING_STYLE
-            elif token == view.eot_id:
-                word, style = f"{END_OF_TEXT} <|endoftext|>", _END_STYLE
-            else:
-                word, style = words[column], palette.style(document)
-            numbers = [str(token), str(int(view.targets[row, column]))]
-            cells = 1 + max(cell_len(word), *(len(n) for n in numbers[: 1 + with_targets]))
-            if used + cells > width:
-                break
-            texts.append(_padded(word, cells), style)
-            ids.append(f"{numbers[0]:<{cells}}", style)
-            targets.append(f"{numbers[1]:<{cells}}", Style(dim=True))
-            used, column = used + cells, column + 1
-        if used == 0:
+        block, column = _slots_of_a_line(view, palette, words, row, column, width - margin)
+        if not block[0]:
             break
-        for line in (texts, ids, targets)[: 2 + with_targets]:
-            picture.append_text(line).append("\n")
-    picture.right_crop(1)
+        for label, line in zip(labels, block, strict=True):
+            picture.append(_padded(label, margin), _LABEL_STYLE).append_text(line).append("\n")
+        picture.append("\n")
+    picture.right_crop(2)
     return picture
+
+
+def _slots_of_a_line(
+    view: BatchView, palette: Palette, words: Sequence[str], row: int, column: int, width: int
+) -> tuple[tuple[Text, Text, Text], int]:
+    """(texts, ids, targets) of the slots from `column` on that fit into `width`, and the column after them."""
+    texts, ids, targets, used = Text(), Text(), Text(), 0
+    while column < view.inputs.shape[1]:
+        document, token, target = (int(array[row, column]) for array in (view.documents, view.inputs, view.targets))
+        if document < 0:
+            word, style = PADDING, _PADDING_STYLE
+        elif token == view.eot_id:
+            word, style = f"{END_OF_TEXT} <|endoftext|>", _END_STYLE
+        else:
+            word, style = words[column], palette.style(document)
+        cells = 1 + max(cell_len(word), len(str(token)), len(str(target)))
+        if used + cells > width:
+            break
+        texts.append(_padded(word, cells), style)
+        ids.append(f"{token:<{cells}}", style)
+        targets.append(f"{target:<{cells}}", _LABEL_STYLE)
+        used, column = used + cells, column + 1
+    return (texts, ids, targets), column
 
 
 def draw_legend(view: BatchView, *, width: int, limit: int) -> Text:
