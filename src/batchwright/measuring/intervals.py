@@ -1,9 +1,9 @@
 """Intervals for a mean and for a ratio of means, from a handful of nearly independent observations.
 
-A noise scale is a ratio whose denominator may be buried in noise, so the usual "value ± 2 standard errors" is wrong just
-when it matters: in resamples of a real model's gradients the delta method covered the truth in 83–97 % of the cases and the
-jackknife in 79–97 %, Fieller's interval in 93–96 % at a nominal 95 %. Its price is honesty: when the denominator is
-not distinguishable from zero it returns a lower bound only, or no bound at all, instead of a number.
+A noise scale is a ratio whose denominator may be buried in noise, so the usual "value ± 2 standard errors" is wrong
+just when it matters: in resamples of a real model's gradients the delta method covered the truth in 83–97 % of the
+cases and the jackknife in 79–97 %, Fieller's interval in 93–96 % at a nominal 95 %. Its price is honesty: when the
+denominator is not distinguishable from zero it returns a lower bound only, or no bound at all, instead of a number.
 
     Fieller:  { R : A·R² − 2M·R + C ≤ 0 },   s, q = means of numerator and denominator over K observations
               A = q² − t²V_q/K     M = s·q − t²C_sq/K     C = s² − t²V_s/K
@@ -81,7 +81,7 @@ def ratio_interval(numerators: Observations, denominators: Observations, *, conf
     if a <= 0 and c > 0 and m + root > 0:
         # (m − root)/a, written so that it neither cancels nor divides by an a of zero.
         return Interval(lower=c / (m + root), upper=None, confidence=confidence)
-    # Numerator unresolved too, or a denominator that chance made clearly negative though it cannot be: nothing is known.
+    # The numerator is unresolved too, or chance made the denominator clearly negative, which it cannot be.
     return nothing
 
 

@@ -1,19 +1,20 @@
-"""Exact accounting of the tensor memory of real code: every storage that lives, when, how large, made by which operation.
+"""Exact accounting of the tensor memory of real code: every storage that lives, when, how large, made by which
+operation.
 
-A `MemoryTrace` is a dispatch mode: while it is entered, it sees every tensor an operation returns, books its storage once (views
-share it), and books the release when the last reference is gone. It works on real CPU tensors and, at a thousandth of the time,
-under `FakeTensorMode`, where a 124 M model is traced in about a second without allocating it.
+A `MemoryTrace` is a dispatch mode: while it is entered, it sees every tensor an operation returns, books its storage
+once (views share it), and books the release when the last reference is gone. It works on real CPU tensors and, at a
+thousandth of the time, under `FakeTensorMode`, where a 124 M model is traced in about a second without allocating it.
 
     with MemoryTrace() as trace:            #        bytes │      ╭─╮  loss
         trace.label(model.parameters(), "weights")  #      │  ╭───╯ ╰╮ backward
         with trace.phase("forward"): …              #      │──╯      ╰─── optimizer
     report = trace.report()                 #              └────────────▶ events
 
-What it sees: everything the dispatcher returns. What it cannot see: scratch that a kernel allocates and frees inside itself (on CPU
-the attention kernel's per-thread buffers: tests hold the trace against the allocator's own events and state the gap), and the
-allocator's rounding and fragmentation (on GPUs reserved memory lies 13–17 % above active memory). Resident set size is no
-reference for either (it was off by −46 … +50 %).
-Price: ~10 µs per operation; the event log holds one entry per storage.
+What it sees: everything the dispatcher returns. What it cannot see: scratch that a kernel allocates and frees inside
+itself (on CPU the attention kernel's per-thread buffers: tests hold the trace against the allocator's own events and
+state the gap), and the allocator's rounding and fragmentation (on GPUs reserved memory lies 13–17 % above active
+memory). Resident set size is no reference for either (it was off by −46 … +50 %). Price: ~10 µs per operation; the
+event log holds one entry per storage.
 """
 
 import weakref
@@ -104,7 +105,8 @@ class MemoryTrace(TorchDispatchMode):
     def label(self, tensors: Iterable[torch.Tensor], part: str) -> None:
         """Names what these storages are; books them if they were made before the trace began.
 
-        A later label also holds for earlier moments: a gradient is labelled when backward is over and counts as a gradient at the peak inside it.
+        A later label also holds for earlier moments: a gradient is labelled when backward is over and counts as a
+        gradient at the peak inside it.
         """
         for tensor in tensors:
             allocation = self._book(tensor, EXISTING)

@@ -1,19 +1,22 @@
 """The gradient noise scale B_simple = tr Σ / |G|², measured for free from the micro-batches a step accumulates anyway.
 
-A step of m micro-batches with w_j target tokens each (W = Σ w_j) has mean gradients g_j. Their squared norms are enough:
+A step of m micro-batches with w_j target tokens each (W = Σ w_j) has mean gradients g_j. Their squared norms are
+enough:
 
     P = Σ (w_j/W)·|g_j|²      Q = |Σ w_j·g_j / W|²
     |G|² = (m·Q − P)/(m − 1)      tr Σ = (P − Q)·W/(m − 1)                     (tr Σ of one target token)
 
-Both are unbiased when the w_j differ; with equal w_j they are McCandlish et al. 2018 (arXiv 1812.06162, appendix A.1). That
-published equal-size form, applied to ragged micro-batches, is badly biased (tests/measuring shows by how much).
-The ratio is taken of *means over steps*, never the mean of ratios (which came out between −0.8 and 5.3 times the truth), and carries
-Fieller's interval. About 30–60·B_simple sequences give ±10 %; below 32 steps near initialisation expect "not resolved".
+Both are unbiased when the w_j differ; with equal w_j they are McCandlish et al. 2018 (arXiv 1812.06162, appendix A.1).
+That published equal-size form, applied to ragged micro-batches, is badly biased (tests/measuring shows by how much).
+The ratio is taken of *means over steps*, never the mean of ratios (which came out between −0.8 and 5.3 times the
+truth), and carries Fieller's interval. About 30–60·B_simple sequences give ±10 %; below 32 steps near initialisation
+expect "not resolved".
 
-What it assumes: rows drawn independently (the row is the sampled unit; its tokens are not independent, which is why the micro-batch
-gradients and not tokens are compared), norms taken *before* clipping, and steps nearly independent. In a drifting run
-average neighbouring steps with `block_steps`. What it is not: the critical batch, which lay 1.6–2.4 times above it on a small
-model and far above it at 1B–7B (Merrill 2025, 2505.23971). It is a monitor; the decision is a branched measurement.
+What it assumes: rows drawn independently (the row is the sampled unit; its tokens are not independent, which is why
+the micro-batch gradients and not tokens are compared), norms taken *before* clipping, and steps nearly independent. In
+a drifting run average neighbouring steps with `block_steps`. What it is not: the critical batch, which lay 1.6–2.4
+times above it on a small model and far above it at 1B–7B (Merrill 2025, 2505.23971). It is a monitor; the decision is
+a branched measurement.
 
 Price: one squared norm of every gradient per micro-batch, 0.6–7 % of a step on a CPU.
 """
@@ -111,7 +114,8 @@ class NoiseScaleAccumulator:
     def add_step(
         self, squared_norms: Sequence[float], targets: Sequence[int], squared_norm_of_whole: float, *, sequences: int
     ) -> None:
-        """A step with fewer than two non-empty micro-batches, or with a gradient that is not finite, teaches nothing and is left out."""
+        """A step with fewer than two non-empty micro-batches, or with a gradient that is not finite, teaches nothing
+        and is left out."""
         noise = step_noise(squared_norms, targets, squared_norm_of_whole, sequences=sequences)
         if noise is not None and math.isfinite(noise.squared_gradient) and math.isfinite(noise.token_variance):
             self._steps.append(noise)

@@ -1,4 +1,5 @@
-"""What this machine offers, as plain numbers: the planner takes them as arguments and asks no machine itself. Costs ~1 ms."""
+"""What this machine offers, as plain numbers: the planner takes them as arguments and asks no machine itself. Costs ~1
+ms."""
 
 import os
 from dataclasses import dataclass
@@ -11,22 +12,22 @@ from batchwright.foundation.units import format_bytes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hardware:
-    """Cores a process may use, and memory. No accelerator is looked for: that needs torch, which planning does without."""
+    """Cores a process may use, and memory. No accelerator is looked for: that needs torch, which planning does
+    without."""
 
     cores: int
     memory_bytes: int
     available_bytes: int
 
     def __post_init__(self) -> None:
-        if self.cores < 1 or self.memory_bytes < 1 or not 0 <= self.available_bytes:
+        if self.cores < 1 or self.memory_bytes < 1 or self.available_bytes < 0:
             raise InputError(
                 f"a machine has at least one core and some memory, not {self.cores} cores and {self.memory_bytes} bytes"
             )
 
     def describe(self) -> str:
-        return (
-            f"{self.cores} cores, {format_bytes(self.memory_bytes)} of memory, {format_bytes(self.available_bytes)} of it free"
-        )
+        total, available = format_bytes(self.memory_bytes), format_bytes(self.available_bytes)
+        return f"{self.cores} cores, {total} of memory, {available} of it free"
 
 
 def this_machine() -> Hardware:

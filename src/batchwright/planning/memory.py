@@ -1,18 +1,20 @@
 """The peak bytes of one training step of our model, in closed form: by part, at every moment where a peak can be.
 
-Guarantee: it agrees with the storages the real step holds on a CPU to within 0.1 % on random shapes (a test traces the real thing, and
-fails when the model changes and this file does not). Price: microseconds, no tensor. What it leaves out, because it is not the
-step's: the allocator's rounding and fragmentation, scratch inside kernels, the interpreter and its libraries (~250 MB with torch), the
-loader's ring of batches. On a GPU reserved memory lies 13–17 % above these bytes, by published figures; nothing here was checked on one.
+Guarantee: it agrees with the storages the real step holds on a CPU to within 0.1 % on random shapes (a test traces the
+real thing, and fails when the model changes and this file does not). Price: microseconds, no tensor. What it leaves
+out, because it is not the step's: the allocator's rounding and fragmentation, scratch inside kernels, the interpreter
+and its libraries (~250 MB with torch), the loader's ring of batches. On a GPU reserved memory lies 13–17 % above these
+bytes, by published figures; nothing here was checked on one.
 
-Symbols: B rows, T tokens per row, n = B·T slots, D width, L layers, H heads, K = D/H, F feed-forward width, V vocabulary, P weights; sizes
-are in elements of `item_bytes`. Each layer keeps, for its backward,
+Symbols: B rows, T tokens per row, n = B·T slots, D width, L layers, H heads, K = D/H, F feed-forward width, V
+vocabulary, P weights; sizes are in elements of `item_bytes`. Each layer keeps, for its backward,
 
-    A = 12·D + 4·F + H + 2  per slot:   two norms 4D + 2 · queries, keys, values 3D · turned q, k 2D · attention D + H · residuals 2D · SwiGLU 4F
+    A = 12·D + 4·F + H + 2  per slot: two norms 4D + 2, queries, keys and values 3D, queries and keys turned 2D,
+                                      attention D + H, residuals 2D, SwiGLU 4F
 
-    bytes │            loss: 3·n·V on top of all activations      with a large vocabulary the peak is here
+    bytes │            loss: logits on top of all activations
           │         ╭──╮
-          │     ╭───╯  ╰╮_   backward: a layer's activations go, its gradients come (the line falls or rises: both ends are tried)
+          │     ╭───╯  ╰╮_   backward: activations go, gradients come (may fall or rise: both ends are tried)
           │ ╭───╯         ╰──╮╭╮  embedding: three (V, D) gradients at once, as the table is used at both ends
           │─╯ forward        ╰╯╰──── optimizer
 """
@@ -123,8 +125,8 @@ def step_memory(
 ) -> StepMemory:
     """The closed form for (micro_batch_size, T) in fp32 (`item_bytes` 4) or fp64 (8), with AdamW.
 
-    `accumulates`: a step has more than one micro-batch, so the gradients of the first are alive while the next one runs.
-    `observed`: a step observer is shown each micro-batch's own gradient, which then lives beside the sum.
+    `accumulates`: a step has more than one micro-batch, so the gradients of the first are alive while the next one
+    runs. `observed`: a step observer is shown each micro-batch's own gradient, which then lives beside the sum.
     """
     length = model.sequence_length if sequence_length is None else sequence_length
     if micro_batch_size < 1 or length < 1:
@@ -204,7 +206,8 @@ class _Step:
         yield self.moment("final norm backward", "backward", saved + 3 * width - 1, pending=table, done=width)
 
     def layers_backward(self, layer: int) -> Iterator[Moment]:
-        """Inside the backward of `layer` (1 is the lowest). Everything is linear in the layer, so its two ends suffice."""
+        """Inside the backward of `layer` (1 is the lowest). Everything is linear in the layer, so its two ends
+        suffice."""
         model = self.model
         d, f, heads = model.width, model.feed_forward_width, model.heads
         table, per_layer = model.vocabulary_size * d, 4 * d * d + 3 * d * f + 2 * d
@@ -243,7 +246,9 @@ class _Step:
             "embedding backward", "backward", self.model.width, mask=False, pending=table, done=others, new=table
         )
         # Autograd adds the table's two gradients into a third before it hands the sum on.
-        yield self.moment("embedding sum", "backward", 0, mask=False, pending=2 * table, done=others, new=table, batch=0)
+        yield self.moment(
+            "embedding sum", "backward", 0, mask=False, pending=2 * table, done=others, new=table, batch=0
+        )
         yield self.moment("optimizer", "optimizer", 0, mask=False, done=total, batch=0)
 
     def moment(
@@ -260,8 +265,9 @@ class _Step:
         done: int = 0,
         new: int = 0,
     ) -> Moment:
-        """`activations` and `vocabulary` in elements per slot, `batch` in bytes per slot, `mask_extra` in bytes; gradients in elements:
-        `pending` waits inside autograd for a second part, `done` was handed on, `new` has just been made."""
+        """`activations` and `vocabulary` in elements per slot, `batch` in bytes per slot, `mask_extra` in bytes;
+        gradients in elements: `pending` waits inside autograd for a second part, `done` was handed on, `new` has just
+        been made."""
         model, e, n = self.model, self.item, self.slots
         total = model.parameter_count()
         gradients = pending + new + self.held

@@ -1,9 +1,10 @@
-"""What must change when the batch changes from B₀ to B: named rules, each with its paper and what it assumes. Free to call.
+"""What must change when the batch changes from B₀ to B: named rules, each with its paper and what it assumes. Free to
+call.
 
-k = B / B₀ in tokens per step, always from a *reference* run (B₀, η₀, β₂₀ …) that is known to train, never chained from rule to
-rule: the clipping of β₂ does not compose. No rule is a fact about your model. Published measurements disagree because the
-exponent of the learning rate depends on what else is co-scaled, so rules are compared as bundles (`scaled`), by
-measurement (`measuring.batch_sweep`), and everything here is a prior until then.
+k = B / B₀ in tokens per step, always from a *reference* run (B₀, η₀, β₂₀ …) that is known to train, never chained from
+rule to rule: the clipping of β₂ does not compose. No rule is a fact about your model. Published measurements disagree
+because the exponent of the learning rate depends on what else is co-scaled, so rules are compared as bundles
+(`scaled`), by measurement (`measuring.batch_sweep`), and everything here is a prior until then.
 """
 
 import math
@@ -33,7 +34,9 @@ class Hyperparameters:
 
     def __post_init__(self) -> None:
         if self.tokens_per_step < 1 or self.tokens < 1:
-            raise InputError(f"a run has tokens: {self.tokens_per_step} per step and {self.tokens} in all make no sense")
+            raise InputError(
+                f"a run has tokens: {self.tokens_per_step} per step and {self.tokens} in all make no sense"
+            )
         if not (self.learning_rate > 0 and self.epsilon >= 0 and self.weight_decay >= 0):
             raise InputError(
                 "learning rate must be positive, ε and weight decay not negative, "
@@ -56,7 +59,8 @@ class Scaled:
 
 
 def constant_learning_rate(learning_rate: float, k: float) -> float:
-    """η = η₀. Marek et al. 2025 (arXiv 2507.07101): with β₂ held at a token half-life, small batches need no change of η.
+    """η = η₀. Marek et al. 2025 (arXiv 2507.07101): with β₂ held at a token half-life, small batches need no change of
+    η.
 
     Assumes that β₂ is co-scaled and decay small; with fixed β₂ a large batch then learns too slowly.
     """
@@ -67,8 +71,8 @@ def constant_learning_rate(learning_rate: float, k: float) -> float:
 def square_root_learning_rate(learning_rate: float, k: float) -> float:
     """η = η₀·√k. Malladi et al. 2022 (arXiv 2205.10287): the SDE limit of Adam.
 
-    Assumes noise-dominated gradients (B far below the critical batch). The paper's rule is a bundle: it also multiplies 1 − β₁ and 1 − β₂ by k and ε by 1/√k;
-    √ with fixed β is a common, different rule.
+    Assumes noise-dominated gradients (B far below the critical batch). The paper's rule is a bundle: it also
+    multiplies 1 − β₁ and 1 − β₂ by k and ε by 1/√k; √ with fixed β is a common, different rule.
     """
     return learning_rate * math.sqrt(k)
 
@@ -82,13 +86,16 @@ def linear_learning_rate(learning_rate: float, k: float) -> float:
 
 
 def saturating_learning_rate(half_batch: float, reference_batch: float) -> LearningRateRule:
-    """η ∝ 1/(1 + h/B), both batches in the same unit. McCandlish et al. 2018 (arXiv 1812.06162): ε_max/(1 + B_noise/B), there for SGD.
+    """η ∝ 1/(1 + h/B), both batches in the same unit. McCandlish et al. 2018 (arXiv 1812.06162): ε_max/(1 +
+    B_noise/B), there for SGD.
 
-    Assumes that the tuned rate rises below h and is flat far above it. On public grids of rate × batch (Adam, fixed β₂ and decay) h near half
-    of the best batch was never worse than √k.
+    Assumes that the tuned rate rises below h and is flat far above it. On public grids of rate × batch (Adam, fixed β₂
+    and decay) h near half of the best batch was never worse than √k.
     """
     if half_batch <= 0 or reference_batch <= 0:
-        raise InputError(f"the half-way batch and the reference batch are positive, not {half_batch} and {reference_batch}")
+        raise InputError(
+            f"the half-way batch and the reference batch are positive, not {half_batch} and {reference_batch}"
+        )
     h = half_batch / reference_batch
     return lambda learning_rate, k: learning_rate * (1 + h) / (1 + h / k)
 
@@ -115,10 +122,11 @@ def learning_rate_rule(name: str) -> LearningRateRule:
 
 
 def beta2_at_token_half_life(beta2: float, k: float) -> tuple[float, bool]:
-    """β₂ = β₂₀^k, so that the average of squared gradients forgets half after the same number of *tokens*; (β₂, was it clipped).
+    """β₂ = β₂₀^k, so that the average of squared gradients forgets half after the same number of *tokens*; (β₂, was it
+    clipped).
 
-    Marek et al. 2025 (arXiv 2507.07101). Assumes that the half-life in tokens, not in steps, is what matters.
-    Clipped to [0.95, 0.9999]: below, the average holds too few steps to be one; above, it never warms up in a short run.
+    Marek et al. 2025 (arXiv 2507.07101). Assumes that the half-life in tokens, not in steps, is what matters. Clipped
+    to [0.95, 0.9999]: below, the average holds too few steps to be one; above, it never warms up in a short run.
     """
     if not 0.0 < beta2 < 1.0:
         raise InputError(f"a half-life needs 0 < β₂ < 1, not {beta2}")
@@ -134,11 +142,14 @@ def half_life_tokens(beta2: float, tokens_per_step: int) -> float:
     return tokens_per_step * math.log(0.5) / math.log(beta2)
 
 
-def weight_decay_at_constant_tau(old: Hyperparameters, *, tokens_per_step: int, learning_rate: float, tokens: int) -> float:
+def weight_decay_at_constant_tau(
+    old: Hyperparameters, *, tokens_per_step: int, learning_rate: float, tokens: int
+) -> float:
     """λ = λ₀·(B/B₀)·(η₀/η)·(D₀/D), which holds τ = B/(η·λ·D) constant; η is the peak rate.
 
-    Wang & Aitchison 2024 (arXiv 2405.13698), Bergsma et al. 2025 (Power Lines, arXiv 2505.13738). Assumes decay coupled to the learning
-    rate, as in torch's AdamW: weights are an average of updates over 1/(η·λ) steps, and that window should stay the same share of the run.
+    Wang & Aitchison 2024 (arXiv 2405.13698), Bergsma et al. 2025 (Power Lines, arXiv 2505.13738). Assumes decay
+    coupled to the learning rate, as in torch's AdamW: weights are an average of updates over 1/(η·λ) steps, and that
+    window should stay the same share of the run.
     """
     return (
         old.weight_decay
@@ -155,7 +166,8 @@ def tau(values: Hyperparameters) -> float:
 
 
 def epsilon_square_root(epsilon: float, k: float) -> float:
-    """ε = ε₀/√k. Malladi et al. 2022 (arXiv 2205.10287): gradients of a k times larger batch are √k smaller while noise dominates.
+    """ε = ε₀/√k. Malladi et al. 2022 (arXiv 2205.10287): gradients of a k times larger batch are √k smaller while
+    noise dominates.
 
     Assumes noise-dominated gradients; matters only where √v is near ε.
     """
