@@ -1,0 +1,60 @@
+"""The closed form of memory as a function; tests/laws holds it against the bytes of the real step."""
+
+import pytest
+
+from batchwright.foundation.errors import InputError
+from batchwright.model.config import ModelConfig
+from batchwright.planning.memory import PARTS, step_memory
+
+MODEL = ModelConfig(vocabulary_size=2048, sequence_length=128, width=64, layers=4, heads=4, feed_forward_width=128)
+
+
+def test_the_parts_add_up_to_the_peak_and_every_part_has_its_name():
+    memory = step_memory(MODEL, micro_batch_size=8)
+    assert set(memory.peak.parts) == set(PARTS)
+    assert sum(memory.peak.parts.values()) == memory.peak_bytes == max(memory.phase_peaks.values())
+
+
+def test_the_b_t_d_tensor_is_counted_by_itself():
+    memory = step_memory(MODEL, micro_batch_size=8, sequence_length=100)
+    assert memory.hidden_bytes == 8 * 100 * 64 * 4
+    assert memory.logits_bytes == 8 * 100 * 2048 * 4
+
+
+@pytest.mark.parametrize("grown", [{"micro_batch_size": 9}, {"sequence_length": 129}])
+def test_more_slots_need_more_memory(grown: dict[str, int]):
+    before = step_memory(MODEL, micro_batch_size=8, sequence_length=128)
+    after = step_memory(MODEL, **{"micro_batch_size": 8, "sequence_length": 128, **grown})
+    assert after.peak_bytes > before.peak_bytes
+
+
+def test_proportionality_ends_where_the_fixed_part_and_the_mask_begin():
+    small, large = (step_memory(MODEL, micro_batch_size=rows).proportions for rows in (64, 128))
+    assert large.fixed_bytes == small.fixed_bytes
+    assert large.per_slot_bytes == 2 * small.per_slot_bytes
+    short, long = (step_memory(MODEL, micro_batch_size=64, sequence_length=t).proportions for t in (128, 256))
+    assert long.per_slot_bytes == 2 * short.per_slot_bytes
+    assert long.per_slot_squared_bytes == 4 * short.per_slot_squared_bytes
+    assert 0 < step_memory(MODEL, micro_batch_size=1, sequence_length=8).proportions.batch_share < small.batch_share < 1
+
+
+def test_accumulation_costs_the_gradients_and_isolation_the_mask():
+    plain = step_memory(MODEL, micro_batch_size=8, isolate=False)
+    accumulating = step_memory(MODEL, micro_batch_size=8, isolate=False, accumulates=True)
+    isolated = step_memory(MODEL, micro_batch_size=8, isolate=True)
+    assert accumulating.peak.parts["gradients"] - plain.peak.parts["gradients"] == 4 * MODEL.parameter_count()
+    assert isolated.peak.parts["attention_mask"] == 4 * 8 * 128 * 128
+    assert plain.peak.parts["attention_mask"] == 0
+
+
+def test_a_tiny_batch_peaks_outside_the_loss():
+    assert step_memory(MODEL, micro_batch_size=1, sequence_length=4).peak.phase == "backward"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"micro_batch_size": 0}, {"micro_batch_size": 1, "sequence_length": 0}, {"micro_batch_size": 1, "item_bytes": 2}],
+)
+def test_impossible_shapes_are_refused_with_their_numbers(wrong: dict[str, int]):
+    with pytest.raises(InputError, match="not"):
+        step_memory(MODEL, **wrong)
