@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from rich.padding import Padding
 
 from batchwright.cli.face import PEOPLE, Face
-from batchwright.cli.paint import paint_batch
+from batchwright.cli.paint import paint
 from batchwright.workflows.look import look_at_batch
+from batchwright.workflows.telling.one_batch import tell_batch, tell_padding
 
 
 def show(
@@ -50,4 +52,9 @@ def show(
     if face.json:
         face.answer(view.to_json())
     else:
-        face.show(*paint_batch(view, index.counts, face, close_rows=rows))
+        close = tuple(range(min(rows, batch)))
+        blocks = [
+            *tell_batch(view, face.say, width=face.out.width, close_rows=close),
+            tell_padding(index.counts, face.say),
+        ]
+        face.show(*(Padding(paint(block), (0, 0, 1, 0), expand=False) for block in blocks))

@@ -9,6 +9,7 @@ its `.plain`. Price: milliseconds.
 """
 
 import colorsys
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ _PADDING_STYLE = Style(dim=True)
 _LABEL_STYLE = Style(dim=True)
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _NAMED = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
+_LONG_RUN = re.compile(r"(.)\1{3,}")
 MAX_TOKEN_CELLS = 24
 
 
@@ -194,9 +196,8 @@ def _sign(character: str) -> str:
 
 
 def _shortened(word: str) -> str:
-    """A run of 60 spaces may be one token: one sign with a count says it in less room."""
-    if word and len(word) > 4 and len(set(word)) == 1:
-        return f"{word[0]}×{len(word)}"
+    """A line break and 16 spaces may be one token: one sign with a count says it in less room."""
+    word = _LONG_RUN.sub(lambda run: f"{run[1]}×{len(run[0])}", word)
     if cell_len(word) <= MAX_TOKEN_CELLS:
         return word
     kept = word

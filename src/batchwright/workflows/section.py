@@ -5,13 +5,16 @@ Markdown.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.text import Text
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """A table of finished words. The first column names the row, the others are aligned right."""
+    """A table of finished words. The first column names the row; the others hold numbers (right), or words (`left`)."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    left: bool = False
 
     def __post_init__(self) -> None:
         assert all(len(row) == len(self.header) for row in self.rows), "a row of another width than its header"
@@ -25,6 +28,13 @@ class Code:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Picture:
+    """Coloured characters that read without the colours too."""
+
+    text: Text
+
+
+@dataclass(frozen=True, kw_only=True)
 class Figure:
     """An image beside the report."""
 
@@ -32,7 +42,7 @@ class Figure:
     caption: str
 
 
-Block = str | Grid | Code | Figure
+Block = str | Grid | Code | Picture | Figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +66,12 @@ def _block(block: Block) -> str:
         case str():
             return block
         case Grid():
-            rule = ("---", *["---:"] * (len(block.header) - 1))
+            rule = ("---", *["---" if block.left else "---:"] * (len(block.header) - 1))
             return "\n".join(
                 "| " + " | ".join(_cell(c) for c in row) + " |" for row in (block.header, rule, *block.rows)
             )
+        case Picture():
+            return _block(Code(text=block.text.plain))
         case Code():
             # A fence longer than any run of backticks inside cannot be closed by the text it holds.
             fence = "```"

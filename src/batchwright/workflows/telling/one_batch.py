@@ -1,19 +1,33 @@
 """One (B, T) batch: what the inputs to a Transformer are, and what becomes of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.units import format_bytes
 from batchwright.workflows.look import BatchView
-from batchwright.workflows.section import Block, Code, Grid, Section
+from batchwright.workflows.picture import draw_legend, draw_map, draw_slots
+from batchwright.workflows.section import Block, Grid, Picture
 from batchwright.workflows.strings import Say
 
+LEGEND_LINES = 10
+CLOSE_LINES = 3
 
-def tell_picture(view: BatchView, say: Say, *, slots_per_character: int) -> str:
-    """What the picture's signs mean."""
-    if slots_per_character == 1:
-        return say("picture.key")
-    return say("picture.key.compressed", slots=slots_per_character)
+
+def tell_batch(view: BatchView, say: Say, *, width: int, close_rows: tuple[int, ...] = (0,)) -> Iterator[Block]:
+    """The map of all rows, what its signs mean, whose documents these are, and some rows from close by."""
+    rows, length = view.inputs.shape
+    yield say("batch.intro", rows=rows, length=length)
+    picture, slots = draw_map(view, width=width)
+    yield Picture(text=picture)
+    drawn = picture.plain.count("\n") + 1
+    if rows > drawn:
+        yield say("picture.more_rows", rows=rows - drawn)
+    yield say("picture.key") if slots == 1 else say("picture.key.compressed", slots=slots)
+    yield Picture(text=draw_legend(view, width=width, limit=LEGEND_LINES))
+    labels = tuple(say(key) for key in ("slots.text", "slots.id", "slots.target"))
+    for row in close_rows:
+        yield say("batch.slots", row=row)
+        yield Picture(text=draw_slots(view, row, width=width, lines=CLOSE_LINES, labels=labels))
 
 
 def tell_padding(ledger: Mapping[str, int], say: Say) -> str:
@@ -32,28 +46,17 @@ def tell_padding(ledger: Mapping[str, int], say: Say) -> str:
 def tell_shapes(rows: int, length: int, width: int, vocabulary_size: int, say: Say) -> tuple[Block, ...]:
     """(B, T) → embedding → (B, T, D) → logits (B, T, V), with what each weighs."""
     slots = rows * length
+    tensors = (
+        ("shape.inputs", f"(B, T) = ({rows}, {length})", "int64", slots, 8),
+        ("shape.embedding", f"(V, D) = ({vocabulary_size:,}, {width})", "float32", vocabulary_size * width, 4),
+        ("shape.stream", f"(B, T, D) = ({rows}, {length}, {width})", "float32", slots * width, 4),
+        ("shape.logits", f"(B, T, V) = ({rows}, {length}, {vocabulary_size:,})", "float32", slots * vocabulary_size, 4),
+    )
     table = Grid(
-        header=(say("shape.tensor"), say("shape.shape"), say("shape.dtype"), say("shape.numbers"), say("bytes")),
+        header=tuple(say(f"shape.{name}") for name in ("tensor", "shape", "dtype", "numbers", "bytes")),
         rows=tuple(
-            (name, shape, dtype, f"{numbers:,}", format_bytes(numbers * size))
-            for name, shape, dtype, numbers, size in (
-                (say("shape.inputs"), f"(B, T) = ({rows}, {length})", "int64", slots, 8),
-                (
-                    say("shape.embedding"),
-                    f"(V, D) = ({vocabulary_size:,}, {width})",
-                    "float32",
-                    vocabulary_size * width,
-                    4,
-                ),
-                (say("shape.stream"), f"(B, T, D) = ({rows}, {length}, {width})", "float32", slots * width, 4),
-                (
-                    say("shape.logits"),
-                    f"(B, T, V) = ({rows}, {length}, {vocabulary_size:,})",
-                    "float32",
-                    slots * vocabulary_size,
-                    4,
-                ),
-            )
+            (say(key), shape, dtype, f"{numbers:,}", format_bytes(numbers * size))
+            for key, shape, dtype, numbers, size in tensors
         ),
     )
     return (say("shape.sentence", width=width), table)
@@ -69,30 +72,4 @@ def tell_geometry(geometry: BatchGeometry, say: Say) -> str:
         accumulation=geometry.accumulation,
         ranks=geometry.world_size,
         length=geometry.sequence_length,
-    )
-
-
-def batch_section(
-    view: BatchView,
-    ledger: Mapping[str, int],
-    pictures: Mapping[str, str],
-    *,
-    width: int,
-    vocabulary_size: int,
-    say: Say,
-) -> Section:
-    """The second chapter as plain text; a terminal draws the same pictures in colour."""
-    rows, length = view.inputs.shape
-    return Section(
-        title=say("batch.title"),
-        blocks=(
-            say("batch.intro", rows=rows, length=length),
-            Code(text=pictures["map"]),
-            pictures["key"],
-            Code(text=pictures["legend"]),
-            say("batch.slots"),
-            Code(text=pictures["slots"]),
-            tell_padding(ledger, say),
-            *tell_shapes(rows, length, width, vocabulary_size, say),
-        ),
     )

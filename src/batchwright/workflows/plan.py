@@ -1,0 +1,124 @@
+"""What a recipe would need, before anything runs: geometry, peak memory by part, work. Closed forms only; no torch."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from batchwright.batches.geometry import BatchGeometry
+from batchwright.foundation.units import format_bytes, format_seconds
+from batchwright.planning.compute import run_flops, step_compute
+from batchwright.planning.hardware import this_machine
+from batchwright.planning.memory import PARTS, StepMemory, step_memory
+from batchwright.planning.planner import FittedGeometry, Reason, fit_geometry
+from batchwright.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """The recipe's own geometry, and the one that fits the memory."""
+
+    recipe: Recipe
+    geometry: BatchGeometry
+    memory: StepMemory
+    fitted: FittedGeometry
+    memory_bytes: int
+    steps: int
+    flops: int
+    attention_share: float
+    seconds: float | None  # of the whole run, when a measured rate was given
+
+    @property
+    def fits(self) -> bool:
+        return self.memory.peak_bytes <= self.fitted.usable_bytes
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "geometry": {
+                **asdict(self.geometry),
+                "accumulation": self.geometry.accumulation,
+                "tokens_per_step": self.geometry.tokens_per_step,
+                "filler_rows": self.geometry.filler_rows,
+            },
+            "parameters": self.recipe.model.parameter_count(),
+            "fits": self.fits,
+            "peak_bytes": self.memory.peak_bytes,
+            "peak_moment": self.memory.peak.name,
+            "parts": self.memory.peak.parts,
+            "phase_peaks": self.memory.phase_peaks,
+            "hidden_bytes": self.memory.hidden_bytes,
+            "memory_bytes": self.memory_bytes,
+            "usable_bytes": self.fitted.usable_bytes,
+            "largest_micro_batch_size": self.fitted.largest_micro_batch_size,
+            "fitted_micro_batch_size": self.fitted.geometry.micro_batch_size,
+            "fitted_accumulation": self.fitted.geometry.accumulation,
+            "steps": self.steps,
+            "flops": self.flops,
+            "attention_share": self.attention_share,
+            "seconds": self.seconds,
+            "reasons": [asdict(reason) for reason in (*self.fitted.reasons, *self.hyperparameters())],
+        }
+
+    def hyperparameters(self) -> tuple[Reason, ...]:
+        """The numbers that must change with the batch, as the recipe has them. Nothing here is a recommendation."""
+        training = self.recipe.training
+        warmup = (
+            f"{training.warmup_tokens:,} tokens = {training.warmup_tokens / self.geometry.tokens_per_step:,.0f} steps"
+        )
+        given = {"learning_rate": f"{training.learning_rate:g}", "β₂": f"{training.betas[1]:g}", "warm-up": warmup}
+        because = "as in the recipe; whether it suits this batch only a run can tell (batchwright measure sweep)"
+        return tuple(Reason(name=name, value=value, because=because, source="given") for name, value in given.items())
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(part, bytes, share of the peak) of the recipe's own geometry, largest first."""
+        parts = sorted(PARTS, key=lambda part: -self.memory.peak.parts[part])
+        peak = self.memory.peak_bytes
+        return [
+            (part, format_bytes(size), f"{size / peak:.0%}") for part in parts if (size := self.memory.peak.parts[part])
+        ]
+
+    def duration(self) -> str | None:
+        return None if self.seconds is None else format_seconds(self.seconds)
+
+
+def plan_run(
+    recipe: Recipe,
+    *,
+    world_size: int = 1,
+    memory_bytes: int | None = None,
+    tokens_per_second: float | None = None,
+    fastest_micro_batch_size: int | None = None,
+) -> RunPlan:
+    """`memory_bytes` is what one rank has (default: this machine's free memory); a rate must have been measured."""
+    training, model = recipe.training, recipe.model
+    geometry = BatchGeometry(
+        global_batch_size=training.global_batch_size,
+        micro_batch_size=training.micro_batch_size,
+        sequence_length=training.sequence_length,
+        world_size=world_size,
+    )
+    available = this_machine().available_bytes if memory_bytes is None else memory_bytes
+    steps = -(-training.tokens // geometry.tokens_per_step)
+    return RunPlan(
+        recipe=recipe,
+        geometry=geometry,
+        memory=step_memory(
+            model,
+            micro_batch_size=training.micro_batch_size,
+            sequence_length=training.sequence_length,
+            accumulates=geometry.accumulation > 1,
+            isolate=training.isolate,
+        ),
+        fitted=fit_geometry(
+            model,
+            global_batch_size=training.global_batch_size,
+            memory_bytes=available,
+            sequence_length=training.sequence_length,
+            world_size=world_size,
+            isolate=training.isolate,
+            fastest_micro_batch_size=fastest_micro_batch_size,
+        ),
+        memory_bytes=available,
+        steps=steps,
+        flops=run_flops(model, tokens=steps * geometry.tokens_per_step, sequence_length=training.sequence_length),
+        attention_share=step_compute(model, geometry).attention_share,
+        seconds=None if tokens_per_second is None else steps * geometry.tokens_per_step / tokens_per_second,
+    )
