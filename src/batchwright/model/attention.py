@@ -51,12 +51,12 @@ class Attention(nn.Module):
         """(B, T, D) → (B, T, D). `mask` (B, 1, T, T), or None for plain causal attention over the whole row."""
         rows, length, width = x.shape
         mixed = self.query_key_value(x).view(rows, length, 3, self.heads, width // self.heads)
-        query, key = rotate(mixed[:, :, :2], rotation).unbind(2)  # each (B, T, H, K)
-        value = mixed[:, :, 2]
+        turned, value = mixed.split((2, 1), dim=2)
+        query, key = rotate(turned, rotation).unbind(2)  # each (B, T, H, K)
         attended = F.scaled_dot_product_attention(
             query.transpose(1, 2),
             key.transpose(1, 2),
-            value.transpose(1, 2),
+            value[:, :, 0].transpose(1, 2),
             attn_mask=mask,
             is_causal=mask is None,
         )

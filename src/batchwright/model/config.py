@@ -85,8 +85,9 @@ class ModelConfig:
 
 
 PRESETS: dict[str, ModelConfig] = {
-    # 0.30 M weights at V = 2,048: learns in a minute on one CPU core.
-    "tiny": ModelConfig(vocabulary_size=2048, sequence_length=128, width=64, layers=4, heads=4, feed_forward_width=128),
+    # 0.25 M weights at V = 2,048: learns in a minute on one CPU core. Three layers of two heads, because at this size
+    # a fourth layer or smaller heads cost a fifth of the speed each.
+    "tiny": ModelConfig(vocabulary_size=2048, sequence_length=128, width=64, layers=3, heads=2, feed_forward_width=128),
     # GPT-2's smallest shape; SwiGLU of 8/3·D has the weights of its 4·D GELU (Shazeer 2020, arXiv 2002.05202).
     "gpt2-124m": ModelConfig(
         vocabulary_size=50257, sequence_length=1024, width=768, layers=12, heads=12, feed_forward_width=2048

@@ -1,16 +1,26 @@
 """The loss as a sum and a count, never as a mean: means of parts do not average to the mean of the whole.
 
 Guarantee: over any cut of a batch, the sums add up to the batch's sum and the counts to its count; padding and filler
-(`loss_mask` False) weigh exactly nothing, in the loss and in the gradient. Price: the backward of the plain
-cross-entropy holds the log-probabilities and their gradient beside the logits, 12·V bytes per slot at the peak in
-fp32.
+(`loss_mask` False) weigh exactly nothing, in the loss and in the gradient.
+
+Two forms of the same number, by what they hold in fp32 (measured with V = 2,048, D = 64, one core):
+
+- `masked_cross_entropy` takes all logits. Price: 12·V bytes per slot at the peak (logits, log-probabilities, gradient).
+- `chunked_cross_entropy` takes the last hidden vectors and the output matrix and never holds more than `CHUNK` slots'
+  logits: each chunk's probabilities are turned into its gradient at once (p − 1 at the target), multiplied into the
+  gradients of vectors and matrix, and forgotten. Price: 8·V bytes per slot *of a chunk*, the two gradients early
+  (4·D per slot and 4·V·D), no second derivative; and it is faster, since a chunk stays in the cache. For training.
 """
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 IGNORED = -100  # the target id that torch's cross-entropy passes over
+CHUNK_LOGITS = 2**19  # logits per chunk, 2 MiB in fp32: what a core's second-level cache holds …
+CHUNK_SLOTS = 256  # … but never fewer slots than keep a matrix product efficient
 
 
 def masked_cross_entropy(logits: Tensor, targets: Tensor, loss_mask: Tensor) -> tuple[Tensor, int]:
@@ -19,10 +29,52 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, loss_mask: Tensor) -> 
     No target at all gives (0, 0), with a gradient of zeros.
     """
     counted = torch.where(loss_mask, targets, IGNORED)
-    total = F.cross_entropy(
-        logits.flatten(0, 1).float() if logits.dtype == torch.bfloat16 else logits.flatten(0, 1),
-        counted.flatten(),
-        ignore_index=IGNORED,
-        reduction="sum",
-    )
+    total = F.cross_entropy(logits.flatten(0, 1), counted.flatten(), ignore_index=IGNORED, reduction="sum")
     return total, int(loss_mask.sum())
+
+
+def chunked_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, loss_mask: Tensor) -> tuple[Tensor, int]:
+    """(B, T, D) hidden, (V, D) output matrix → the same (sum, count), chunk by chunk."""
+    # Inside `forward` gradients are always off, so whether they are wanted is asked here.
+    wanted = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
+    total = _ChunkedCrossEntropy.apply(hidden.flatten(0, 1), weight, targets.flatten(), loss_mask.flatten(), wanted)
+    assert isinstance(total, Tensor)
+    return total, int(loss_mask.sum())
+
+
+def chunk_slots(vocabulary_size: int) -> int:
+    """How many slots' logits are held at a time."""
+    return max(CHUNK_SLOTS, CHUNK_LOGITS // vocabulary_size)
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Computes the gradients in the forward, while a chunk's logits are there; the backward scales them."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, mask: Tensor, wanted: bool) -> Tensor:
+        hidden_gradient = torch.empty_like(hidden) if wanted else None
+        weight_gradient = torch.zeros_like(weight) if wanted else None
+        total = hidden.new_zeros(())
+        step = chunk_slots(len(weight))
+        for start in range(0, len(hidden), step):
+            part = slice(start, start + step)
+            vectors, counted = hidden[part], mask[part, None]
+            # A masked slot may hold any id; 0 is always within the vocabulary.
+            target = torch.where(counted, targets[part, None], 0)
+            log_p = torch.log_softmax(vectors @ weight.T, dim=-1)
+            total -= (log_p.gather(1, target) * counted).sum()
+            if hidden_gradient is None or weight_gradient is None:
+                continue
+            p = log_p.exp_()
+            p.scatter_add_(1, target, -torch.ones_like(target, dtype=p.dtype))
+            p *= counted
+            torch.mm(p, weight, out=hidden_gradient[part])
+            weight_gradient.addmm_(p.T, vectors)
+        ctx.save_for_backward(hidden_gradient, weight_gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        (scale,) = gradients
+        hidden_gradient, weight_gradient = ctx.saved_tensors
+        return hidden_gradient * scale, weight_gradient * scale, None, None, None

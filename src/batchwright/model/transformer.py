@@ -58,6 +58,11 @@ class Transformer(nn.Module):
         self.to(dtype)
         _initialise(self, seed)
 
+    @property
+    def output_weight(self) -> nn.Parameter:
+        """(V, D): what turns hidden vectors into scores; the embedding itself."""
+        return self.embedding.weight
+
     def forward(self, ids: Tensor, position_ids: Tensor, *, isolate: bool = True) -> Tensor:
         """(B, T) int64 ids and position ids → (B, T, V) logits."""
         return self.embedding.scores(self.hidden(ids, position_ids, isolate=isolate))

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.fingerprint import fingerprint
 
+LossForm = Literal["chunked", "whole"]
+
 FREE_FIELDS = frozenset(
     {"micro_batch_size", "evaluate_every_tokens", "checkpoint_every_tokens", "keep_checkpoints", "threads"}
 )
@@ -27,6 +29,7 @@ class TrainingConfig:
     learning_rate: float  # the peak
     seed: int = 0  # names the fresh weights
     isolate: bool = True  # documents in a row do not see each other
+    loss: LossForm = "chunked"  # hold a few slots' logits at a time, or all of a micro-batch's
     warmup_tokens: int = 0  # linear from 0 to the peak
     decay: Literal["cosine", "linear", "constant"] = "cosine"
     final_fraction: float = 0.1  # the learning rate at the end ÷ the peak
@@ -54,6 +57,7 @@ class TrainingConfig:
         _need(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         _need(self.clip_norm is None or self.clip_norm > 0, "clip_norm", self.clip_norm, "above 0, or left out")
         _need(self.decay in ("cosine", "linear", "constant"), "decay", self.decay, "cosine, linear or constant")
+        _need(self.loss in ("chunked", "whole"), "loss", self.loss, "chunked or whole")
         if self.warmup_tokens >= self.tokens > 0:
             raise InputError(
                 f"the warm-up of {self.warmup_tokens:,} tokens fills the whole run of {self.tokens:,}",

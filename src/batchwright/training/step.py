@@ -26,7 +26,9 @@ import torch
 from torch import Tensor, nn
 
 from batchwright.foundation.errors import BatchwrightError, InputError, ResourceError
-from batchwright.model.loss import masked_cross_entropy
+from batchwright.model.loss import chunked_cross_entropy, masked_cross_entropy
+from batchwright.model.transformer import Transformer
+from batchwright.training.config import LossForm
 from batchwright.training.optimizer import set_learning_rate
 
 
@@ -97,7 +99,7 @@ class DivergedError(BatchwrightError):
 
 
 def train_step(
-    model: nn.Module,
+    model: Transformer,
     optimizer: torch.optim.Optimizer,
     batches: StepBatches,
     *,
@@ -106,6 +108,7 @@ def train_step(
     learning_rate: float,
     clip_norm: float | None = 1.0,
     isolate: bool = True,
+    loss: LossForm = "chunked",
     observers: Sequence[StepObserver] = (),
 ) -> StepRecord:
     """Make update number `step`. Raises DivergedError (before anything is changed), ResourceError (out of memory)."""
@@ -115,12 +118,13 @@ def train_step(
         raise InputError("no slot of this batch holds a target token, so it has no gradient", where=where)
     optimizer.zero_grad(set_to_none=True)
     watching = [observer for observer in observers if observer.wants(step)]
-    loss_sum, slots = accumulate_gradient(model, batches, isolate=isolate, observers=watching, where=where)
-    loss = loss_sum / batches.targets
+    loss_sum, length = accumulate_gradient(model, batches, isolate=isolate, loss=loss, observers=watching, where=where)
+    slots = batches.sequences * length
+    mean_loss = loss_sum / batches.targets
     norm = _clip(model, clip_norm)
-    if not (math.isfinite(loss) and math.isfinite(norm)):
+    if not (math.isfinite(mean_loss) and math.isfinite(norm)):
         raise DivergedError(
-            f"the loss is {loss} and the gradient's norm {norm}",
+            f"the loss is {mean_loss} and the gradient's norm {norm}",
             where=where,
             remedy="a lower learning rate, a longer warm-up or a smaller clip_norm; the last checkpoint is untouched",
         )
@@ -134,7 +138,7 @@ def train_step(
         first_position=batches.first_position,
         sequences=batches.sequences,
         certificate=f"{batches.certificate:016x}",
-        loss=loss,
+        loss=mean_loss,
         gradient_norm=norm,
         learning_rate=learning_rate,
         seconds=seconds,
@@ -146,43 +150,48 @@ def train_step(
 
 
 def accumulate_gradient(
-    model: nn.Module,
+    model: Transformer,
     batches: StepBatches,
     *,
     isolate: bool = True,
+    loss: LossForm = "chunked",
     observers: Sequence[StepObserver] = (),
     where: str | None = None,
 ) -> tuple[float, int]:
-    """Leave the whole batch's gradient in the parameters' `grad`; returns (sum of the loss in nats, slots)."""
-    loss_sum, slots = 0.0, 0
+    """Leave the whole batch's gradient in the parameters' `grad`; returns (loss sum in nats, T)."""
+    loss_sum, length = 0.0, 0
     whole: dict[str, Tensor] = {}
     for batch in batches:
         with memory_errors(batch, where):
-            total, targets = micro_batch_loss(model, batch, isolate=isolate)
+            total, targets = micro_batch_loss(model, batch, isolate=isolate, loss=loss)
             (total / batches.targets).backward()
         loss_sum += total.item()
-        slots += int(np.prod(batch.inputs.shape))
+        length = batch.inputs.shape[1]
         if observers:
             _show_and_move(model, whole, observers, targets, batches.targets)
     for name, parameter in model.named_parameters():
         if name in whole:
             parameter.grad = whole[name]
-    return loss_sum, slots
+    return loss_sum, length
 
 
-def micro_batch_loss(model: nn.Module, batch: MicroBatch, *, isolate: bool) -> tuple[Tensor, int]:
+def micro_batch_loss(
+    model: Transformer, batch: MicroBatch, *, isolate: bool = True, loss: LossForm = "chunked"
+) -> tuple[Tensor, int]:
     """(sum of −log p, targets) of one micro-batch; here, and only here, a Batch becomes tensors."""
-    device = next(model.parameters()).device
+    device = model.output_weight.device
     ids, targets, mask, position_ids = (
         torch.from_numpy(array).to(device)
         for array in (batch.inputs, batch.targets, batch.loss_mask, batch.position_ids)
     )
-    logits = model(ids, position_ids, isolate=isolate)
-    return masked_cross_entropy(logits, targets, mask)
+    if loss == "whole":
+        return masked_cross_entropy(model(ids, position_ids, isolate=isolate), targets, mask)
+    hidden = model.hidden(ids, position_ids, isolate=isolate)
+    return chunked_cross_entropy(hidden, model.output_weight, targets, mask)
 
 
 def _show_and_move(
-    model: nn.Module, whole: dict[str, Tensor], observers: Sequence[StepObserver], targets: int, step_targets: int
+    model: Transformer, whole: dict[str, Tensor], observers: Sequence[StepObserver], targets: int, step_targets: int
 ) -> None:
     """Show one micro-batch's gradient and move it into the sum, in the order and rounding autograd would use."""
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -197,7 +206,7 @@ def _show_and_move(
         parameter.grad = None
 
 
-def _clip(model: nn.Module, clip_norm: float | None) -> float:
+def _clip(model: Transformer, clip_norm: float | None) -> float:
     """Scale the gradient down to `clip_norm`; its norm before that."""
     norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf if clip_norm is None else clip_norm)
     return norm.item()

@@ -1,0 +1,56 @@
+"""Text from a model, one token at a time.
+
+Guarantee: the same weights, beginning, temperature and seed give the same tokens. Price: every token computes the whole
+window again (nothing is cached), up to T tokens each: made for looking at a small model, not for serving a large one.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from batchwright.foundation.errors import InputError
+from batchwright.foundation.randomness import key
+from batchwright.model.transformer import Transformer
+
+
+@torch.no_grad()
+def generate(
+    model: Transformer,
+    ids: Sequence[int],
+    count: int,
+    *,
+    temperature: float = 1.0,
+    seed: int = 0,
+    stop_id: int | None = None,
+) -> list[int]:
+    """Up to `count` tokens that follow `ids` (begin with `<endoftext>` for a fresh document).
+
+    Temperature 0 takes the likeliest token each time. `stop_id` (usually `<endoftext>`) ends the text and is not
+    returned.
+    """
+    vocabulary = model.config.vocabulary_size
+    if not ids:
+        raise InputError("there is nothing to go on from", remedy="begin with the id of <endoftext>")
+    if temperature < 0 or count < 0:
+        raise InputError(f"temperature {temperature} and count {count} must not be negative")
+    outside = [i for i in ids if not 0 <= i < vocabulary]
+    if outside:
+        raise InputError(f"id {outside[0]} is outside the model's vocabulary of {vocabulary:,}")
+    stream = torch.Generator().manual_seed(key(seed, "generate"))
+    window, made = list(ids), list[int]()
+    for _ in range(count):
+        window = window[-model.config.sequence_length :]
+        seen = torch.tensor([window])
+        hidden = model.hidden(seen, torch.arange(len(window))[None], isolate=False)
+        scores = model.embedding.scores(hidden[0, -1])
+        if temperature == 0:
+            chosen = int(scores.argmax())
+        else:
+            # In fp64, so that a tiny temperature overflows no exponential.
+            chances = torch.softmax(scores.double() / temperature, dim=-1)
+            chosen = int(torch.multinomial(chances, 1, generator=stream))
+        if chosen == stop_id:
+            break
+        made.append(chosen)
+        window.append(chosen)
+    return made

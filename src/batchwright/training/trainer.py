@@ -1,0 +1,250 @@
+"""The reference trainer: a run directory in, a trained model out, and the same curve however often it is killed.
+
+    run/  metrics.jsonl          every step and every evaluation
+          checkpoints/step-N/    see `checkpoint`
+          (recipe.toml and report.md belong to the callers above)
+
+Guarantee: `run` goes on from the newest committed checkpoint by default; later steps are replayed from the data,
+which is a function of the position, and the log is cut to the checkpoint. On one machine with one thread count,
+weights and log (but for its two fields of seconds) are bit for bit those of a run that was never interrupted. Price:
+what lies between the last checkpoint and a kill is computed twice.
+"""
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from batchwright.batches.evaluation import evaluation_batches
+from batchwright.batches.geometry import BatchGeometry
+from batchwright.batches.loader import BatchLoader
+from batchwright.foundation.errors import InputError
+from batchwright.foundation.files import WriterLock
+from batchwright.model.config import ModelConfig
+from batchwright.model.transformer import Transformer
+from batchwright.sequences.index import SequenceIndex
+from batchwright.sequences.plan import Plan, differing
+from batchwright.training.checkpoint import Checkpoints, Progress, read_progress, restore
+from batchwright.training.config import TrainingConfig
+from batchwright.training.evaluation import Evaluation, evaluate
+from batchwright.training.interruption import Interruption
+from batchwright.training.lr_schedule import LearningRateSchedule
+from batchwright.training.machine import deterministic
+from batchwright.training.optimizer import adamw
+from batchwright.training.run_log import RunLog
+from batchwright.training.step import StepObserver, StepRecord, train_step
+
+LOG_NAME = "metrics.jsonl"
+CHECKPOINTS_NAME = "checkpoints"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """How a call of `run` ended."""
+
+    reason: Literal["finished", "interrupted", "paused"]  # budget used up; asked to stop; `until_step` reached
+    step: int
+    tokens: int
+    resumed_from: int | None  # the step of the checkpoint gone on from; None: a fresh run
+    last_step: StepRecord | None  # None: nothing was left to do
+    evaluation: Evaluation | None  # the last one of this call
+    model: Transformer
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """What changes while a run goes on."""
+
+    model: Transformer
+    optimizer: torch.optim.Optimizer
+    loader: BatchLoader
+    log: RunLog
+    threads: int
+    step: int = 0
+    tokens: int = 0
+    last_step: StepRecord | None = None
+    evaluation: Evaluation | None = None
+
+
+class Trainer:
+    """One run of one recipe in one directory.
+
+    `validation` is the index of the held-out rows; `validation_bytes_per_token` makes their loss bits per byte.
+    `on_record` is shown every step and evaluation as it happens (progress bars live above).
+    """
+
+    def __init__(
+        self,
+        *,
+        model_config: ModelConfig,
+        training_config: TrainingConfig,
+        plan: Plan,
+        run_directory: Path,
+        validation: SequenceIndex | None = None,
+        validation_bytes_per_token: float | None = None,
+        observers: Sequence[StepObserver] = (),
+        on_record: Callable[[StepRecord | Evaluation], None] | None = None,
+    ) -> None:
+        self.model_config, self.config, self.plan = model_config, training_config, plan
+        self.directory = run_directory
+        self.geometry = BatchGeometry(
+            global_batch_size=training_config.global_batch_size,
+            micro_batch_size=training_config.micro_batch_size,
+            sequence_length=training_config.sequence_length,
+        )
+        self._validation, self._bytes_per_token = validation, validation_bytes_per_token
+        self._observers, self._on_record = tuple(observers), on_record
+        self._schedule = LearningRateSchedule.of(training_config)
+        self._checkpoints = Checkpoints(run_directory / CHECKPOINTS_NAME, keep=training_config.keep_checkpoints)
+        for index in (plan.index, validation):
+            if index is not None:
+                _check_vocabulary(model_config, index)
+
+    @property
+    def total_steps(self) -> int:
+        """Updates in the whole run: the budget of tokens, rounded up to whole steps."""
+        return -(-self.config.tokens // self.geometry.tokens_per_step)
+
+    def run(self, *, until_step: int | None = None) -> RunResult:
+        """Train to the end of the budget, or to `until_step`; resumes where the directory says.
+
+        Raises InputError (a checkpoint of another model, recipe or plan: named differences), LockedError (somebody
+        trains here), DivergedError, ResourceError, CorruptDataError.
+        """
+        last = self.total_steps if until_step is None else min(until_step, self.total_steps)
+        with WriterLock(self.directory), deterministic(self.config.threads) as threads, Interruption() as interruption:
+            run, resumed_from = self._begin(threads)
+            try:
+                if run.step == 0:
+                    self._evaluate(run)
+                for batches in run.loader:
+                    if run.step >= last or interruption.requested:
+                        break
+                    self._step(run, batches)
+                if run.last_step is not None:
+                    self._save(run)
+            finally:
+                run.log.close()
+        finished = run.step >= self.total_steps
+        return RunResult(
+            reason="finished" if finished else "interrupted" if interruption.requested else "paused",
+            step=run.step,
+            tokens=run.tokens,
+            resumed_from=resumed_from,
+            last_step=run.last_step,
+            evaluation=run.evaluation,
+            model=run.model,
+        )
+
+    def _begin(self, threads: int) -> tuple[_Run, int | None]:
+        """A fresh run, or the one that the newest checkpoint holds."""
+        self._checkpoints.remove_unfinished()
+        newest = self._checkpoints.newest()
+        progress = None if newest is None else read_progress(newest)
+        loader = BatchLoader(self.plan, self.geometry)
+        if progress is not None:
+            self._check_same(progress, str(newest))
+            loader.restore(progress.data)
+        model = Transformer(self.model_config, seed=self.config.seed)
+        optimizer = adamw(model, self.config)
+        log = RunLog(self.directory / LOG_NAME, committed_bytes=0 if progress is None else progress.log_bytes)
+        run = _Run(model=model, optimizer=optimizer, loader=loader, log=log, threads=threads)
+        if progress is None or newest is None:
+            return run, None
+        restore(newest, model, optimizer)
+        run.step, run.tokens = progress.step, progress.tokens
+        return run, progress.step
+
+    def _step(self, run: _Run, batches: Any) -> None:
+        """One update, and whatever is due after it."""
+        before, ahead = run.tokens, self.geometry.tokens_per_step
+        record = train_step(
+            run.model,
+            run.optimizer,
+            batches,
+            step=run.step + 1,
+            tokens_before=before,
+            learning_rate=self._schedule.for_step(before, ahead),
+            clip_norm=self.config.clip_norm,
+            isolate=self.config.isolate,
+            loss=self.config.loss,
+            observers=self._observers,
+        )
+        run.loader.acknowledge(batches)
+        run.step, run.tokens, run.last_step = record.step, record.tokens, record
+        self._record(run, record)
+        ended = run.step >= self.total_steps
+        if ended or _crosses(self.config.evaluate_every_tokens, before, run.tokens):
+            self._evaluate(run)
+        if not ended and _crosses(self.config.checkpoint_every_tokens, before, run.tokens):
+            self._save(run)
+
+    def _evaluate(self, run: _Run) -> None:
+        if self._validation is None:
+            return
+        batches = evaluation_batches(
+            self._validation, self.config.micro_batch_size, rows=self.config.evaluate_sequences
+        )
+        run.evaluation = evaluate(
+            run.model,
+            batches,
+            step=run.step,
+            tokens=run.tokens,
+            isolate=self.config.isolate,
+            bytes_per_token=self._bytes_per_token,
+        )
+        self._record(run, run.evaluation)
+
+    def _record(self, run: _Run, record: StepRecord | Evaluation) -> None:
+        kind = "step" if isinstance(record, StepRecord) else "evaluation"
+        run.log.append({"kind": kind, **asdict(record)})
+        if self._on_record is not None:
+            self._on_record(record)
+
+    def _save(self, run: _Run) -> None:
+        progress = Progress(
+            step=run.step,
+            tokens=run.tokens,
+            data=run.loader.state(),
+            log_bytes=run.log.commit(),
+            model=self.model_config.to_dict(),
+            training=self.config.same_run(),
+            machine={
+                "threads": run.threads,
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("batchwright", "torch", "numpy")},
+            },
+        )
+        self._checkpoints.write(progress, run.model, run.optimizer)
+
+    def _check_same(self, progress: Progress, where: str) -> None:
+        """Refuse a checkpoint that this recipe did not make, and say in what it differs."""
+        theirs = {"model": progress.model, "training": progress.training}
+        ours = {"model": self.model_config.to_dict(), "training": self.config.same_run()}
+        differences = list(differing(theirs, ours))
+        if differences:
+            raise InputError(
+                f"the checkpoint belongs to another run: {'; '.join(differences)}",
+                where=where,
+                remedy="put these values back, or train in a new run directory",
+            )
+
+
+def _crosses(every: int | None, before: int, after: int) -> bool:
+    """Whether a multiple of `every` lies in (before, after]."""
+    return every is not None and before // every != after // every
+
+
+def _check_vocabulary(config: ModelConfig, index: SequenceIndex) -> None:
+    """A larger vocabulary than the store's is allowed (some round it up); a smaller one could not read its ids."""
+    needed = index.stored.vocabulary_size
+    if config.vocabulary_size < needed:
+        raise InputError(
+            f"the model knows {config.vocabulary_size:,} ids, the store holds {needed:,}",
+            where=str(index.stored.directory),
+            remedy=f"vocabulary_size = {needed}",
+        )
