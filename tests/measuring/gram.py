@@ -1,10 +1,11 @@
 """Exact truth for noise-scale tests: the Gram matrix of every sequence's own gradient on a small real network.
 
-With K = S·Sᵀ (S holds the gradient of every row's *summed* loss) the squared norm of any batch's gradient is cᵀKc, so the truth and
-thousands of resampled steps cost no further backward pass.
+With K = S·Sᵀ (S holds the gradient of every row's *summed* loss) the squared norm of any batch's gradient is cᵀKc, so
+the truth and thousands of resampled steps cost no further backward pass.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,8 @@ class Rows:
 
     @property
     def token_variance(self) -> float:
-        """tr Σ of one target: E|s − G·n|² / E n, the variance that a mean over many rows really has (times its targets)."""
+        """tr Σ of one target: E|s − G·n|² / E n, the variance that a mean over many rows really has (times its
+        targets)."""
         n = self.targets.astype(np.float64)
         total = n.sum()
         inner = self.gram.sum(axis=1) @ n / total
@@ -49,7 +51,7 @@ class Rows:
         bounds = np.cumsum((0, *row_counts))
         rows = generator.integers(0, len(self.targets), size=(count, bounds[-1]))
         blocks = self.gram[rows[:, :, None], rows[:, None, :]]
-        parts = [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        parts = [slice(a, b) for a, b in pairwise(bounds)]
         weights = np.stack([self.targets[rows[:, part]].sum(axis=1) for part in parts], axis=1)
         norms = np.stack([blocks[:, part, part].sum(axis=(1, 2)) for part in parts], axis=1) / weights**2
         return norms, weights, blocks.sum(axis=(1, 2)) / weights.sum(axis=1) ** 2

@@ -13,6 +13,7 @@ Student's t is computed here (continued fraction and bisection, ~50 µs) so that
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +104,7 @@ def student_t_quantile(probability: float, degrees_of_freedom: int) -> float:
     return 0.5 * (low + high)
 
 
+@lru_cache(maxsize=256)
 def _two_sided_t(confidence: float, degrees_of_freedom: int) -> float:
     return student_t_quantile(0.5 + 0.5 * confidence, degrees_of_freedom)
 

@@ -190,7 +190,7 @@ def _reasons(
         Reason(
             name="peak memory",
             value=format_bytes(memory.peak_bytes),
-            because=f"reached at {memory.peak.name}; {memory.proportions.batch_share:.0%} of it grows with the micro-batch",
+            because=f"reached at {memory.peak.name}; {memory.proportions.batch_share:.0%} of it grows with B",
             source=by_form,
         ),
     )
