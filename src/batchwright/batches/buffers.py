@@ -5,7 +5,6 @@ with uint16. `allocate` may hand out any memory (pinned for a device), `(shape, 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,50 +13,42 @@ from numpy.typing import DTypeLike, NDArray
 Allocate = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
 
 
-class SlotArrays(NamedTuple):
-    """What the gathering loop writes. `filled[b]` remembers how many slots of row b are targets, and `cu_seqlens` is
-    always complete: entries after the last segment repeat B·T (empty segments), `segments[0]` of them count."""
+class BatchArrays(NamedTuple):
+    """One micro-batch's memory, all of it written by the gathering loop. `filled[b]` remembers how many slots of row
+    b are targets; `cu_seqlens` is always complete: of its entries `segments[0]` + 1 count, the others repeat B·T.
+    `touched` keeps the compiler from leaving out reading ahead."""
 
     inputs: NDArray[Any]
     targets: NDArray[Any]
     loss_mask: NDArray[np.bool_]
     position_ids: NDArray[np.int32]
     cu_seqlens: NDArray[np.int32]
-    filled: NDArray[np.int64]
-    segments: NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Buffers:
-    """One micro-batch's worth of memory."""
-
-    slots: SlotArrays
     positions: NDArray[np.int64]
     rows: NDArray[np.int64]
     epochs: NDArray[np.int64]
+    filled: NDArray[np.int64]
+    segments: NDArray[np.int64]
+    touched: NDArray[np.int64]
 
 
-def new_buffers(
+def new_arrays(
     micro_batch_size: int, sequence_length: int, ids_dtype: DTypeLike, allocate: Allocate = np.empty
-) -> Buffers:
-    """Fresh buffers of shape (B, T)."""
+) -> BatchArrays:
+    """Fresh memory for a (B, T) micro-batch."""
     shape = (micro_batch_size, sequence_length)
-    slots = micro_batch_size * sequence_length
-
-    def whole(length: int) -> NDArray[np.int64]:
-        return np.full(length, -1, np.int64)
-
-    arrays = SlotArrays(
+    arrays = BatchArrays(
         inputs=allocate(shape, np.dtype(ids_dtype)),
         targets=allocate(shape, np.dtype(ids_dtype)),
         loss_mask=allocate(shape, np.dtype(np.bool_)),
         position_ids=allocate(shape, np.dtype(np.int32)),
-        cu_seqlens=allocate((slots + 1,), np.dtype(np.int32)),
+        cu_seqlens=allocate((micro_batch_size * sequence_length + 1,), np.dtype(np.int32)),
+        positions=np.full(micro_batch_size, -1, np.int64),
+        rows=np.full(micro_batch_size, -1, np.int64),
+        epochs=np.full(micro_batch_size, -1, np.int64),
         filled=np.zeros(micro_batch_size, np.int64),
         segments=np.zeros(1, np.int64),
+        touched=np.zeros(1, np.int64),
     )
     arrays.loss_mask[...] = False
-    arrays.cu_seqlens[...] = slots
-    return Buffers(
-        slots=arrays, positions=whole(micro_batch_size), rows=whole(micro_batch_size), epochs=whole(micro_batch_size)
-    )
+    arrays.cu_seqlens[...] = micro_batch_size * sequence_length
+    return arrays

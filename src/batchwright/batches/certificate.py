@@ -1,6 +1,6 @@
 """The order certificate: one number per step that says which sequences were really eaten, in which places.
 
-    certificate = Σ over rows of xxh3-64(position, 8 bytes ‖ inputs, T × u4 ‖ targets, T × u4 ‖ loss mask, T × u1) mod 2^64
+    Σ over rows of xxh3-64(position, 8 bytes ‖ inputs, T × u4 ‖ targets, T × u4 ‖ loss mask, T × u1)  mod 2^64
 
 Little-endian, over the ids as they lie in the batch widened to 32 bits, so it depends on no dtype, micro-batch, rank or
 worker; filler rows are not counted. It is a sum: add the ranks' numbers modulo 2^64 to compare runs cut differently, or

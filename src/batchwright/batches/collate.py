@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchwright.batches.batch import Batch
-from batchwright.batches.buffers import Buffers
-from batchwright.batches.gather import COMPLETE, DAMAGED, RowTable, StoredIds, gather, survey
+from batchwright.batches.buffers import BatchArrays
+from batchwright.batches.gather import COMPLETE, RowTable, StoredIds, lay_rows
 from batchwright.foundation.errors import CorruptDataError
 from batchwright.sequences.address_table import AddressTable
 from batchwright.sequences.index import SequenceIndex
@@ -41,49 +41,42 @@ class Collator:
         )
 
     def collate(
-        self,
-        buffers: Buffers,
-        rows: NDArray[np.int64],
-        epochs: NDArray[np.int64],
-        first_position: int,
+        self, out: BatchArrays, rows: NDArray[np.int64], epochs: NDArray[np.int64], first_position: int
     ) -> Batch:
         """A batch of these rows, at most B of them, standing at `first_position` and after; the rest is filler."""
-        index, slots, count = self.index, buffers.slots, rows.shape[0]
-        status = survey(self._table, self._ids, rows, index.sequence_length)
+        eot_id = self.index.stored.eot_id
+        status, targets, longest = lay_rows(self._table, self._ids, rows, epochs, first_position, eot_id, out)
         if status != COMPLETE:
             self._check(rows)
-        targets, longest = gather(self._table, self._ids, rows, index.stored.eot_id, slots)
-        buffers.rows[:count], buffers.rows[count:] = rows, -1
-        buffers.epochs[:count], buffers.epochs[count:] = epochs, -1
-        buffers.positions[:count], buffers.positions[count:] = np.arange(first_position, first_position + count), -1
-        return Batch(
-            inputs=slots.inputs,
-            targets=slots.targets,
-            loss_mask=slots.loss_mask,
-            position_ids=slots.position_ids,
-            cu_seqlens=slots.cu_seqlens,
-            segment_count=int(slots.segments[0]),
-            max_seqlen=int(longest),
-            positions=buffers.positions,
-            rows=buffers.rows,
-            epochs=buffers.epochs,
-            target_count=int(targets),
-            index=index,
-        )
-
-    def _check(self, rows: NDArray[np.int64]) -> None:
-        """Verify the blocks that these rows touch, or say what is damaged."""
-        firsts = self._payloads.firsts
-        for row in rows.tolist():
-            starts, lengths = self.index.segments_of(row)
-            for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
-                shard = int(np.searchsorted(firsts, start, "right")) - 1
-                if 0 <= shard < len(self._shards):
-                    local = start - int(firsts[shard])
-                    self._shards[shard].check(local - 1, min(local + length, self._shards[shard].count))
-        if survey(self._table, self._ids, rows, self.index.sequence_length) == DAMAGED:
+            status, targets, longest = lay_rows(self._table, self._ids, rows, epochs, first_position, eot_id, out)
+        if status != COMPLETE:
             raise CorruptDataError(
                 "the sequence index points outside the tokens of its store",
                 where=str(self.index.directory),
                 remedy="delete this directory; it is built again from the store",
             )
+        return Batch(
+            inputs=out.inputs,
+            targets=out.targets,
+            loss_mask=out.loss_mask,
+            position_ids=out.position_ids,
+            cu_seqlens=out.cu_seqlens,
+            segment_count=int(out.segments[0]),
+            max_seqlen=longest,
+            positions=out.positions,
+            rows=out.rows,
+            epochs=out.epochs,
+            target_count=targets,
+            index=self.index,
+        )
+
+    def _check(self, rows: NDArray[np.int64]) -> None:
+        """Verify the blocks that these rows touch. Raises CorruptDataError."""
+        firsts = self._payloads.firsts
+        for row in rows.tolist():
+            starts, lengths = self.index.segments_of(row)
+            shards = np.searchsorted(firsts, starts, "right") - 1
+            for start, length, shard in zip(starts, lengths, shards, strict=True):
+                if 0 <= shard < len(self._shards):
+                    file, local = self._shards[shard], int(start - firsts[shard])
+                    file.check(max(local - 1, 0), min(local + int(length), file.count))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from batchwright.batches.batch import Batch
-from batchwright.batches.buffers import new_buffers
+from batchwright.batches.buffers import new_arrays
 from batchwright.batches.collate import Collator
 from batchwright.batches.loader import check_dtype
 from batchwright.foundation.errors import InputError
@@ -31,7 +31,7 @@ def evaluation_batches(
 
 def _batches(index: SequenceIndex, micro_batch_size: int, stop: int, dtype: DTypeLike) -> Iterator[Batch]:
     collator = Collator(index)
-    buffers = new_buffers(micro_batch_size, index.sequence_length, dtype)
+    arrays = new_arrays(micro_batch_size, index.sequence_length, dtype)
     for first in range(0, stop, micro_batch_size):
         rows = np.arange(first, min(first + micro_batch_size, stop), dtype=np.int64)
-        yield collator.collate(buffers, rows, np.zeros_like(rows), first)
+        yield collator.collate(arrays, rows, np.zeros_like(rows), first)

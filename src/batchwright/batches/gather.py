@@ -1,9 +1,10 @@
 """The compiled loop that lays segments into (B, T). Here, and nowhere else, inputs are shifted against targets.
 
     target at address g, its input at g - 1; a segment of L targets is one contiguous read of L + 1 ids
-    row of T slots:   inputs     ␃ a b c | ␃ d | ␃ ␃ ␃        position ids restart with every segment;
-                      targets    a b c ␃ | d ␃ | ␃ ␃ ␃        padding is a segment of its own, ids <endoftext>, never a target
-                      positions  0 1 2 3 | 0 1 | 0 1 2
+
+    inputs        ␃ a b c | ␃ d | ␃ ␃ ␃
+    targets       a b c ␃ | d ␃ | ␃ ␃ ␃      padding: <endoftext>, a segment of its own, masked
+    position ids  0 1 2 3 | 0 1 | 0 1 2      restart with every segment
 
 Guarantee: nothing outside a shard's payload is read and nothing outside a row written, whatever the index says; a block
 of payload or index that was not checked yet is reported before it is used. Price: ~0.9 ns per token into int64, ~0.6
@@ -15,13 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batchwright.batches.buffers import SlotArrays
+from batchwright.batches.buffers import BatchArrays
 from batchwright.foundation.array_file import BLOCK_BYTES
 from batchwright.foundation.compiled import hot_loop
 from batchwright.sequences.address_table import array_at, view_at
 
 _BLOCK_BITS = BLOCK_BYTES.bit_length() - 1
 
+_ROWS_AHEAD = 8
 COMPLETE, UNCHECKED, DAMAGED = 0, 1, 2
 
 
@@ -49,23 +51,35 @@ class RowTable(NamedTuple):
 
 @hot_loop
 def _any_unchecked(flags: NDArray[np.uint8], first_byte: int, last_byte: int) -> bool:
-    for block in range(first_byte >> _BLOCK_BITS, (last_byte >> _BLOCK_BITS) + 1):
-        if flags[block]:
-            return True
-    return False
+    block, last = first_byte >> _BLOCK_BITS, last_byte >> _BLOCK_BITS
+    while block < last and not flags[block]:
+        block += 1
+    return flags[block] != 0
+
+
+@hot_loop
+def _survey_segment(ids: StoredIds, start: int, length: int) -> int:
+    """Whether the ids [start - 1, start + length) lie in one shard and are checked."""
+    if start < 1 or length < 1 or start + length > ids.firsts[ids.firsts.shape[0] - 1]:
+        return DAMAGED
+    shard = array_at(ids.firsts, start)
+    local = start - ids.firsts[shard]
+    if local < 1 or start + length > ids.firsts[shard + 1]:
+        return DAMAGED
+    first_byte, last_byte = (local - 1) * ids.like.itemsize, (local + length) * ids.like.itemsize - 1
+    flags = view_at(ids.unchecked[shard], 0, (last_byte >> _BLOCK_BITS) + 1, ids.flags_like)
+    return UNCHECKED if _any_unchecked(flags, first_byte, last_byte) else COMPLETE
 
 
 @hot_loop
 def survey(table: RowTable, ids: StoredIds, rows: NDArray[np.int64], sequence_length: int) -> int:
     """COMPLETE when everything these rows need is checked and within bounds, else UNCHECKED or DAMAGED."""
-    item_bytes = ids.like.itemsize
-    for b in range(rows.shape[0]):
-        row = rows[b]
+    for row in rows:
         if row < 0 or row + 1 >= table.row_firsts.shape[0]:
             return DAMAGED
         if _any_unchecked(table.unchecked_rows, row << 3, ((row + 2) << 3) - 1):
             return UNCHECKED
-        first, stop = table.row_firsts[row], table.row_firsts[row + 1]
+        first, stop = int(table.row_firsts[row]), int(table.row_firsts[row + 1])
         if first < 0 or stop <= first or stop > table.starts.shape[0]:
             return DAMAGED
         if _any_unchecked(table.unchecked_starts, first << 3, (stop << 3) - 1):
@@ -74,68 +88,105 @@ def survey(table: RowTable, ids: StoredIds, rows: NDArray[np.int64], sequence_le
             return UNCHECKED
         slots = 0
         for s in range(first, stop):
-            start, length = table.starts[s], table.lengths[s]
-            if start < 1 or length < 1 or start + length > ids.firsts[ids.firsts.shape[0] - 1]:
-                return DAMAGED
-            shard = array_at(ids.firsts, start)
-            local = start - ids.firsts[shard]
-            if local < 1 or start + length > ids.firsts[shard + 1]:
-                return DAMAGED
-            blocks = view_at(
-                ids.unchecked[shard], 0, ((local + length) * item_bytes >> _BLOCK_BITS) + 1, ids.flags_like
-            )
-            if _any_unchecked(blocks, (local - 1) * item_bytes, (local + length) * item_bytes - 1):
-                return UNCHECKED
-            slots += length
+            status = _survey_segment(ids, table.starts[s], table.lengths[s])
+            if status != COMPLETE:
+                return status
+            slots += table.lengths[s]
         if slots > sequence_length:
             return DAMAGED
     return COMPLETE
 
 
 @hot_loop
-def gather(table: RowTable, ids: StoredIds, rows: NDArray[np.int64], eot_id: int, out: SlotArrays) -> tuple[int, int]:
-    """Lay these rows into the first rows of `out`, filler into the rest; (targets, longest segment). The rows have been
-    surveyed."""
+def _touch(table: RowTable, ids: StoredIds, rows: NDArray[np.int64]) -> int:
+    """Read two cache lines of every segment, all at once: the processor fetches them together, where the copying loops
+    would wait for one after the other (10-25 % faster on random rows)."""
+    seen = np.int64(0)
+    for row in rows:
+        for s in range(table.row_firsts[row], table.row_firsts[row + 1]):
+            start, length = int(table.starts[s]), int(table.lengths[s])
+            shard = array_at(ids.firsts, start)
+            source = view_at(ids.addresses[shard], start - 1 - ids.firsts[shard], length + 1, ids.like)
+            seen ^= np.int64(source[0]) ^ np.int64(source[min(length, 32)])
+    return int(seen)
+
+
+@hot_loop
+def _lay_row(
+    table: RowTable, ids: StoredIds, row: int, b: int, segments: int, out: BatchArrays
+) -> tuple[int, int, int]:
+    """Lay a row's segments into row b; (slots filled, segments so far, longest of these)."""
+    filled = longest = 0
+    for s in range(table.row_firsts[row], table.row_firsts[row + 1]):
+        start, length = int(table.starts[s]), int(table.lengths[s])
+        shard = array_at(ids.firsts, start)
+        source = view_at(ids.addresses[shard], start - 1 - ids.firsts[shard], length + 1, ids.like)
+        # Local slices, so that the compiler sees contiguous memory and vectorises the three copies.
+        before, after = source[:length], source[1:]
+        inputs = out.inputs[b, filled : filled + length]
+        targets = out.targets[b, filled : filled + length]
+        positions = out.position_ids[b, filled : filled + length]
+        for i in range(length):
+            inputs[i] = before[i]
+        for i in range(length):
+            targets[i] = after[i]
+        for i in range(length):
+            positions[i] = i
+        filled += length
+        segments += 1
+        out.cu_seqlens[segments] = b * out.inputs.shape[1] + filled
+        longest = max(longest, length)
+    return filled, segments, longest
+
+
+@hot_loop
+def _lay_padding(b: int, filled: int, eot_id: int, out: BatchArrays) -> None:
+    out.inputs[b, filled:] = eot_id
+    out.targets[b, filled:] = eot_id
+    positions = out.position_ids[b, filled:]
+    for i in range(positions.shape[0]):
+        positions[i] = i
+
+
+@hot_loop
+def lay_rows(
+    table: RowTable,
+    ids: StoredIds,
+    rows: NDArray[np.int64],
+    epochs: NDArray[np.int64],
+    first_position: int,
+    eot_id: int,
+    out: BatchArrays,
+) -> tuple[int, int, int]:
+    """Lay these rows into the first rows of `out`, filler into the rest; (status, targets, longest segment). Nothing is
+    written unless the status is COMPLETE."""
     micro_batch_size, sequence_length = out.inputs.shape
+    status = survey(table, ids, rows, sequence_length)
     segments = longest = total = 0
+    if status != COMPLETE:
+        return status, total, longest
     out.cu_seqlens[0] = 0
     for b in range(micro_batch_size):
+        real = b < rows.shape[0]
+        if b % _ROWS_AHEAD == 0:
+            out.touched[0] = _touch(table, ids, rows[b : b + _ROWS_AHEAD])
+        out.rows[b] = rows[b] if real else -1
+        out.epochs[b] = epochs[b] if real else -1
+        out.positions[b] = first_position + b if real else -1
         filled = 0
-        if b < rows.shape[0]:
-            for s in range(table.row_firsts[rows[b]], table.row_firsts[rows[b] + 1]):
-                start, length = table.starts[s], np.int64(table.lengths[s])
-                shard = array_at(ids.firsts, start)
-                source = view_at(ids.addresses[shard], start - 1 - ids.firsts[shard], length + 1, ids.like)
-                # Local slices, so that the compiler sees contiguous memory and vectorises the three copies.
-                before, after = source[:length], source[1:]
-                inputs = out.inputs[b, filled : filled + length]
-                targets = out.targets[b, filled : filled + length]
-                positions = out.position_ids[b, filled : filled + length]
-                for i in range(length):
-                    inputs[i] = before[i]
-                for i in range(length):
-                    targets[i] = after[i]
-                for i in range(length):
-                    positions[i] = i
-                filled += length
-                segments += 1
-                out.cu_seqlens[segments] = b * sequence_length + filled
-                longest = max(longest, length)
-        padding = sequence_length - filled
-        if padding > 0:
-            out.inputs[b, filled:] = eot_id
-            out.targets[b, filled:] = eot_id
-            positions = out.position_ids[b, filled:]
-            for i in range(padding):
-                positions[i] = i
+        if real:
+            filled, segments, longest_here = _lay_row(table, ids, rows[b], b, segments, out)
+            longest = max(longest, longest_here)
+        if filled < sequence_length:
+            _lay_padding(b, filled, eot_id, out)
             segments += 1
             out.cu_seqlens[segments] = (b + 1) * sequence_length
-            longest = max(longest, padding)
-        # The mask of the batch that lay here before is right but between the two ends.
+            longest = max(longest, sequence_length - filled)
+        # The mask of the batch that lay here before is right but between its end and ours.
         out.loss_mask[b, filled : out.filled[b]] = False
         out.loss_mask[b, out.filled[b] : filled] = True
         out.filled[b] = filled
         total += filled
     out.cu_seqlens[segments + 1 : out.segments[0] + 1] = micro_batch_size * sequence_length
     out.segments[0] = segments
-    return total, longest
+    return status, total, longest

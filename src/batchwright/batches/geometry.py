@@ -1,4 +1,4 @@
-"""The batch identity: how the sequences of one update are cut into ranks and micro-batches. Nobody else multiplies these.
+"""The batch identity: how the sequences of one update are cut into ranks and micro-batches. Its only home.
 
     global batch = Σ over ranks (rows of the rank) = micro-batch × accumulation × ranks - filler
     tokens per step = global batch × T   (slots; targets are counted from the data)
@@ -32,7 +32,7 @@ class BatchGeometry:
                 raise InputError(f"{name} is {getattr(self, name)}", remedy="a whole number from 1")
         if self.micro_batch_size * self.sequence_length > _LARGEST_MICRO_BATCH_SLOTS:
             raise InputError(
-                f"a micro-batch of {self.micro_batch_size:,} × {self.sequence_length:,} slots does not fit cu_seqlens (int32)",
+                f"a micro-batch of {self.micro_batch_size:,} × {self.sequence_length:,} slots is more than 2³¹ - 1",
                 remedy=f"micro_batch_size ≤ {_LARGEST_MICRO_BATCH_SLOTS // self.sequence_length:,}",
             )
 
@@ -74,7 +74,8 @@ class BatchGeometry:
         return begin, min(begin + self.micro_batch_size, stop)
 
     def describe(self) -> str:
-        """In words and numbers: "global batch 32 sequences = 4,096 tokens = micro-batch 8 × accumulation 4 × 1 rank"."""
+        """In words and numbers: "global batch 32 sequences = 4,096 tokens = micro-batch 8 × accumulation 4 × 1
+        rank"."""
         text = (
             f"global batch {_counted(self.global_batch_size, 'sequence')} = {self.tokens_per_step:,} tokens = "
             f"micro-batch {self.micro_batch_size:,} × accumulation {self.accumulation:,} × "

@@ -7,22 +7,23 @@
 
 Guarantee: the sequences of a step are a function of (plan, position, global batch size) alone; ranks, micro-batches,
 prefetch and restarts only cut them differently. Any step can be built at any time (`step_at`). Price: a batch costs
-~15 µs and ~1 ns per token, the certificate as much again (`certify=False` leaves it out); buffers of `ring` micro-batches.
+~15 µs and ~1 ns per token, the certificate as much again (`certify=False` leaves it out); buffers of `ring`
+micro-batches.
 
-How long a batch lives: one taken from the endless loop stays valid until the `ring`-th batch after it is taken (default:
-a whole step's micro-batches); one from `step_at` has memory of its own.
+How long a batch lives: one taken from the endless loop stays valid until the `ring`-th batch after it is taken
+(default: a whole step's micro-batches); one from `step_at` has memory of its own.
 """
 
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from itertools import count, islice
+from itertools import chain, count, cycle, islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from batchwright.batches.batch import Batch
-from batchwright.batches.buffers import Allocate, Buffers, new_buffers
+from batchwright.batches.buffers import Allocate, BatchArrays, new_arrays
 from batchwright.batches.certificate import Certifier
 from batchwright.batches.collate import Collator
 from batchwright.batches.geometry import BatchGeometry
@@ -49,7 +50,7 @@ class BatchLoader:
         allocate: Allocate = np.empty,
     ) -> None:
         self.plan, self.geometry, self.rank = plan, geometry, rank
-        self._first_row, self._stop_row = geometry.rows_of(rank)
+        self._parts = [geometry.rows_of_micro_batch(rank, number) for number in range(geometry.accumulation)]
         self._dtype = np.dtype(ids_dtype)
         self._ring = geometry.accumulation if ring is None else ring
         self._prefetch, self._certify, self._allocate = prefetch, certify, allocate
@@ -71,15 +72,19 @@ class BatchLoader:
     def __iter__(self) -> Generator[Step]:
         """Steps from the position on, without end. Epochs follow each other; a step may lie in two of them."""
         position, size = self._position, self.geometry.global_batch_size
-        buffers = [self._buffers() for _ in range(self._ring + self._prefetch)]
-        stream: Iterator[Batch] = self._batches_from(position, buffers)
-        ahead = prefetched(stream, self._prefetch) if self._prefetch else None
+        ring = cycle([self._memory() for _ in range(self._ring + self._prefetch)])
+        certifier = Certifier(self.geometry.sequence_length)
+        ahead: Generator[Batch] | None = None
+        if self._prefetch:
+            steps = (self._step(at, ring, certifier) for at in count(position, size))
+            ahead = prefetched(chain.from_iterable(steps), self._prefetch)
         try:
-            while True:
-                step = self._step(position, islice(ahead or stream, self.geometry.accumulation))
+            for at in count(position, size):
+                step = self._step(at, ring, certifier)
+                if ahead is not None:
+                    step.batches = islice(ahead, len(step))
                 yield step
                 step.drain()
-                position += size
         finally:
             if ahead is not None:
                 ahead.close()
@@ -90,14 +95,14 @@ class BatchLoader:
 
     def step_from(self, position: int) -> Step:
         """The step whose first sequence stands at `position`, in memory of its own."""
-        buffers = (self._buffers() for _ in count())
-        return self._step(position, islice(self._batches_from(position, buffers), self.geometry.accumulation))
+        fresh = (self._memory() for _ in count())
+        return self._step(position, fresh, Certifier(self.geometry.sequence_length))
 
     def acknowledge(self, step: Step) -> None:
         """Commit a step: its update is done. Raises InputError for any step but the next one."""
         if step.first_position != self._position:
             raise InputError(
-                f"the step at position {step.first_position:,} is acknowledged, the next one stands at {self._position:,}",
+                f"the step at position {step.first_position:,} is acknowledged, the next stands at {self._position:,}",
                 remedy="acknowledge every step once, in order",
             )
         self._position = step.stop_position
@@ -114,44 +119,38 @@ class BatchLoader:
             raise InputError(
                 "this state belongs to another plan, so its position means other data: "
                 + ("; ".join(differences) or f"plan {state.get('plan')} there, {self.plan.hash} here"),
-                remedy="resume with the store, packing, sequence length and seed that it was made with, or start a new run",
+                remedy="resume with the store, packing, T and seed that it was made with, or start a new run",
             )
         position = state.get("position")
         if not isinstance(position, int) or position < 0:
             raise InputError(f"{position!r} is not a position", remedy="a whole number from 0")
         self._position = position
 
-    def _buffers(self) -> Buffers:
-        return new_buffers(self.geometry.micro_batch_size, self.geometry.sequence_length, self._dtype, self._allocate)
+    def _memory(self) -> BatchArrays:
+        return new_arrays(self.geometry.micro_batch_size, self.geometry.sequence_length, self._dtype, self._allocate)
 
-    def _step(self, position: int, batches: Iterator[Batch]) -> Step:
-        rows, _ = self._sampler.rows_at(position, self.geometry.global_batch_size)
+    def _step(self, position: int, memory: Iterator[BatchArrays], certifier: Certifier) -> Step:
+        rows, epochs = self._sampler.rows_at(position, self.geometry.global_batch_size)
         return Step(
             first_position=position,
             geometry=self.geometry,
             targets=self.plan.index.targets_of(rows),
-            batches=batches,
+            batches=self._batches(position, rows, epochs, memory, certifier),
             certified=self._certify,
         )
 
-    def _batches_from(self, position: int, buffers: Iterator[Buffers] | list[Buffers]) -> Iterator[Batch]:
-        """This rank's micro-batches, step after step, without end; `buffers` is a ring or an endless supply."""
-        supply = _round_and_round(buffers) if isinstance(buffers, list) else buffers
-        certifier = Certifier(self.geometry.sequence_length)
-        size = self._stop_row - self._first_row
-        for step_position in count(position, self.geometry.global_batch_size):
-            first = step_position + self._first_row
-            rows, epochs = self._sampler.rows_at(first, size)
-            for number in range(self.geometry.accumulation):
-                begin, stop = self.geometry.rows_of_micro_batch(self.rank, number)
-                part = slice(begin - self._first_row, stop - self._first_row)
-                batch = self._collator.collate(next(supply), rows[part], epochs[part], step_position + begin)
-                yield replace(batch, certificate=certifier.certificate(batch)) if self._certify else batch
-
-
-def _round_and_round(ring: list[Buffers]) -> Iterator[Buffers]:
-    while True:
-        yield from ring
+    def _batches(
+        self,
+        position: int,
+        rows: NDArray[np.int64],
+        epochs: NDArray[np.int64],
+        memory: Iterator[BatchArrays],
+        certifier: Certifier,
+    ) -> Iterator[Batch]:
+        """This rank's micro-batches of a step, each laid into the next piece of memory when it is asked for."""
+        for begin, stop in self._parts:
+            batch = self._collator.collate(next(memory), rows[begin:stop], epochs[begin:stop], position + begin)
+            yield replace(batch, certificate=certifier.certificate(batch)) if self._certify else batch
 
 
 def check_fit(plan: Plan, geometry: BatchGeometry) -> None:
@@ -163,8 +162,8 @@ def check_fit(plan: Plan, geometry: BatchGeometry) -> None:
     rows = plan.index.row_count
     if geometry.global_batch_size > rows:
         raise InputError(
-            f"a global batch of {geometry.global_batch_size:,} sequences is larger than the data: an epoch has {rows:,} "
-            f"rows of {plan.sequence_length:,} tokens",
+            f"a global batch of {geometry.global_batch_size:,} sequences is larger than the data: "
+            f"an epoch has {rows:,} rows of {plan.sequence_length:,} tokens",
             remedy=f"a global batch of at most {rows:,}, a smaller sequence length, or more text",
         )
 

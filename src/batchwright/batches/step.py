@@ -22,7 +22,7 @@ class Step:
         self.first_position = first_position
         self.geometry = geometry
         self.targets = targets
-        self._batches = batches
+        self.batches = batches
         self._certified = certified
         self._certificates: list[int] = []
         self._taken = 0
@@ -31,6 +31,11 @@ class Step:
     def stop_position(self) -> int:
         """The position after the step's last sequence."""
         return self.first_position + self.geometry.global_batch_size
+
+    @property
+    def sequences(self) -> int:
+        """Rows of the global batch."""
+        return self.geometry.global_batch_size
 
     @property
     def tokens(self) -> int:
@@ -44,7 +49,7 @@ class Step:
         return self
 
     def __next__(self) -> Batch:
-        batch = next(self._batches)
+        batch = next(self.batches)
         self._taken += 1
         self._certificates.append(batch.certificate)
         return batch

@@ -88,8 +88,9 @@ class DocumentTable:
         """The last end of every shard is its payload's end, or the two files do not belong together."""
         for shard in self._shards:
             if shard.documents.count and int(shard.documents.array[-1]) != shard.tokens.count:
+                last = int(shard.documents.array[-1])
                 raise CorruptDataError(
-                    f"the documents end at item {int(shard.documents.array[-1]):,}, the tokens at {shard.tokens.count:,}",
+                    f"the documents end at item {last:,}, the tokens at {shard.tokens.count:,}",
                     where=str(shard.documents.path),
                 )
 

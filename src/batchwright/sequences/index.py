@@ -74,11 +74,11 @@ class SequenceIndex:
     @classmethod
     def open(cls, directory: Path, stored: StoredTokens) -> "SequenceIndex":
         """Open an index of this split. Raises InputError (another store), CorruptDataError (damaged)."""
-        manifest = read_json(directory / "manifest.json")
         where = str(directory / "manifest.json")
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
-            raise CorruptDataError(f"this is not a {FORMAT} manifest of version {VERSION}", where=where)
         try:
+            manifest: dict[str, Any] = read_json(directory / "manifest.json")
+            if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
+                raise CorruptDataError(f"this is not a {FORMAT} manifest of version {VERSION}", where=where)
             origin, seals, counts = manifest["origin"], manifest["seals"], manifest["counts"]
             refuse_other_store(origin, stored, where)
             opened = {name: ArrayFile.open(directory / name, kind, dtype) for name, (kind, dtype) in FILES.items()}
@@ -173,5 +173,5 @@ def refuse_other_store(origin: dict[str, Any], stored: StoredTokens, where: str)
             f"this sequence index was built from store {origin['store']} (split {origin['split']!r}), "
             f"the store here is {stored.fingerprint} (split {stored.split!r})",
             where=where,
-            remedy="build the index of this store anew; a checkpoint made with the old one goes on only with the old store",
+            remedy="build the index of this store anew; a checkpoint made with the old store needs the old store",
         )

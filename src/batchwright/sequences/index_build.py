@@ -40,9 +40,11 @@ def build_index(
     directory: Path | None = None,
     progress: Progress | None = None,
 ) -> SequenceIndex:
-    """The index of one split of a store: opened if it is there, else built. `directory` holds the indexes (default: `sequences/` in
-    the store); `progress(documents done, documents)` is called once per window. Raises InputError (T too small, an empty
-    split), LockedError (somebody else is building)."""
+    """The index of one split of a store: opened if it is there, else built.
+
+    `directory` holds the indexes (default: `sequences/` in the store); `progress(documents done, documents)` is called
+    once per window. Raises InputError (T too small, an empty split), LockedError (somebody else is building).
+    """
     check_sequence_length(sequence_length)
     stored = StoredTokens.of(store, split)
     origin = describe_index(stored, packing, sequence_length, seed)

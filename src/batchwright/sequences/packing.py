@@ -1,8 +1,8 @@
 """Packing: lengths of documents → rows of T slots. Pure functions; the policy is the dataclass that has the method.
 
-A *piece* is (document, begin, length): the targets [begin, begin + length) of one document. Every policy here lays every
-token of every document into exactly one piece, so nothing is dropped; what differs is where documents are cut and how
-many slots stay empty.
+A *piece* is (document, begin, length): the targets [begin, begin + length) of one document. Every policy here lays
+every token of every document into exactly one piece, so nothing is dropped; what differs is where documents are cut and
+how many slots stay empty.
 
     lengths 5 3 9 2, T = 6                BestFit                    Concatenate
                                           row 0  c c c c c c         row 0  a a a a a b
@@ -10,10 +10,10 @@ many slots stay empty.
                                           row 2  b b b c c c         row 2  c c c c c d
                                           row 3  d d · · · ·         row 3  d · · · · ·
 
-`BestFit` (the default): documents longer than T give full rows from their start and one remainder; everything else stays
-whole, best-fit-decreasing within a window. Padding ~0.004 % (window of 65,536 documents of ~800 tokens, T = 2,048), no
-needless cut. `Concatenate`: no padding but in the last row, documents cut wherever a row ends (~31 % of them). Both cost
-~20–50 ns per document.
+`BestFit` (the default): documents longer than T give full rows from their start and one remainder; everything else
+stays whole, best-fit-decreasing within a window. Padding ~0.004 % (window of 65,536 documents of ~800 tokens,
+T = 2,048), no needless cut. `Concatenate`: no padding but in the last row, documents cut wherever a row ends (~31 % of
+them). Both cost ~20–50 ns per document.
 """
 
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ class BestFit:
     def __post_init__(self) -> None:
         if not 1 <= self.block_documents <= self.window_documents <= 2**24:
             raise InputError(
-                f"a window of {self.window_documents:,} documents in blocks of {self.block_documents:,} is not possible",
+                f"a window of {self.window_documents:,} documents in blocks of {self.block_documents:,} cannot be cut",
                 remedy="1 ≤ block_documents ≤ window_documents ≤ 16,777,216",
             )
 

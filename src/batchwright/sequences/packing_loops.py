@@ -104,13 +104,13 @@ def assign_rows(
     rows = 0
     for k in range(order.shape[0]):
         piece = order[k]
-        size = length[piece]
+        size = int(length[piece])
         room = _next_bit(rooms, occupied, size)
         if room < 0:
             row, room = rows, sequence_length
             rows += 1
         else:
-            row = newest[room]
+            row = int(newest[room])
             newest[room] = below[row]
             if newest[room] < 0:
                 _set_bit(rooms, room, False)

@@ -136,8 +136,9 @@ def _stage(value: dict[str, Any], known: dict[str, SequenceIndex]) -> Stage:
     for source in value["sources"]:
         if source["index"] not in known:
             raise InputError(
-                f"the plan needs the sequence index {source['index']}, which is not among: {', '.join(known) or 'none'}",
-                remedy=f"build it: split {source['split']!r}, T = {value['sequence_length']}, packing {source['packing']}",
+                f"the plan needs the sequence index {source['index']}, which is not among: "
+                f"{', '.join(known) or 'none'}",
+                remedy=f"build it: split {source['split']!r}, T = {value['sequence_length']}, {source['packing']}",
             )
         sources.append(Source(name=source["name"], index=known[source["index"]], weight=source["weight"]))
     return Stage(first_position=value["first_position"], seed=value["seed"], sources=tuple(sources))

@@ -1,8 +1,8 @@
 """Position → row. The endless global order of sequences as a pure function; nothing is stored, nothing is drawn.
 
 Epoch e of a source is all its rows in the order of the keyed bijection named (seed, "row-order", source, e), so
-position n is row π_e(k) with (e, k) = divmod(n, rows). A step may begin in one epoch and end in the next: every epoch is
-still complete. Price: ~9 ns per position at any size, and the same back from a row to its position.
+position n is row π_e(k) with (e, k) = divmod(n, rows). A step may begin in one epoch and end in the next: every epoch
+is still complete. Price: ~9 ns per position at any size, and the same back from a row to its position.
 
     3 rows:  position 0 1 2 | 3 4 5 | 6 …        run length, world size and batch size do not occur in the formula
              row      2 0 1 | 1 2 0 | 0 …

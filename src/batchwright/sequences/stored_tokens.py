@@ -1,8 +1,8 @@
 """What the layers above need to know of a stored split, and nothing more.
 
 The *token address* of a split is the item number in its shards' payloads laid end to end, guards included. A target at
-address g therefore has its input at g - 1 in the same shard: item 0 of every shard is a guard `<endoftext>` and is never
-a target itself.
+address g therefore has its input at g - 1 in the same shard: item 0 of every shard is a guard `<endoftext>` and is
+never a target itself.
 
     shard 0 payload  E a b c E d E        addresses 0 … 6       documents [1,5) [5,7)   as address ranges
     shard 1 payload  E f g E              addresses 7 … 10      document  [8,11)
