@@ -77,6 +77,6 @@ class Collator:
             starts, lengths = self.index.segments_of(row)
             shards = np.searchsorted(firsts, starts, "right") - 1
             for start, length, shard in zip(starts, lengths, shards, strict=True):
-                if 0 <= shard < len(self._shards):
-                    file, local = self._shards[shard], int(start - firsts[shard])
+                if 0 <= int(shard) < len(self._shards):
+                    file, local = self._shards[int(shard)], int(start - firsts[shard])
                     file.check(max(local - 1, 0), min(local + int(length), file.count))
