@@ -70,6 +70,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             p *= counted
             torch.mm(p, weight, out=hidden_gradient[part])
             weight_gradient.addmm_(p.T, vectors)
+            # Else this chunk's probabilities would live beside the next one's logits.
+            del log_p, p
         ctx.save_for_backward(hidden_gradient, weight_gradient)
         return total
 
