@@ -1,10 +1,12 @@
-"""Phase 3 of a store: the documents that stay are laid into shards, split by split, in the order of (source, path, offset).
+"""Phase 3 of a store: the documents that stay are laid into shards, split by split, in the order of (source, path,
+offset).
 
     partials   [d d x d] [d x d d]     x dropped, ends and ids rebased
     shards     ␃ d␃ d␃ d␃ | ␃ d␃ d␃ d␃   cut before the document that would pass `shard_tokens`, never inside one
 
-Guarantee: where a shard begins depends on the documents before it alone, so bytes do not depend on partitions, workers or crashes.
-Price: every id is copied once (memory speed); peak disk is twice the store, because partials go only when it is finished.
+Guarantee: where a shard begins depends on the documents before it alone, so bytes do not depend on partitions, workers
+or crashes. Price: every id is copied once (memory speed); peak disk is twice the store, because partials go only when
+it is finished.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -5,9 +5,10 @@
     2 select    duplicates out, validation split, over all partitions               .work/NAME.fates
     3 assemble  one task per shard, then renamed, then the manifest, the work removed  00000.tokens …, manifest.json
 
-Guarantee: the store depends on text, sources, settings, vocabulary and seed alone: not on workers, partitions, engine or crashes. Killed at any
-moment it goes on when called again and writes the same bytes; a finished job changes nothing; a changed one is refused and says what changed; a
-second writer is refused. Price: ~40 MB of JSONL per CPU-second with GPT-2's vocabulary, twice the store's size on disk until it is finished.
+Guarantee: the store depends on text, sources, settings, vocabulary and seed alone: not on workers, partitions, engine
+or crashes. Killed at any moment it goes on when called again and writes the same bytes; a finished job changes nothing;
+a changed one is refused and says what changed; a second writer is refused. Price: ~40 MB of JSONL per CPU-second with
+GPT-2's vocabulary, twice the store's size on disk until it is finished.
 """
 
 import platform
@@ -250,7 +251,9 @@ class _Build:
         return [shard_entry(names[task.key], split, manifests[task.key]) for split, task in planned]
 
     def _move(self, key: str, name: str) -> None:
-        """Give a shard its name. After a crash some already have theirs; the job's record says that they are this job's."""
+        """Give a shard its name. After a crash some already have theirs; the job's record says that they are this
+        job's.
+        """
         for kind in SHARD_FILES:
             source, target = self.work / f"{key}.{kind}", self.out / f"{name}.{kind}"
             with translated(target):
@@ -308,13 +311,16 @@ def prepare_store(
     partition_bytes: int = PARTITION_BYTES,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
-    """Read, clean, deduplicate and tokenize sources into a store at `out`; continue where an earlier call was interrupted.
+    """Read, clean, deduplicate and tokenize sources into a store at `out`; continue where an earlier call was
+    interrupted.
 
-    `validation_fraction` is of documents; `seed` names the validation split; a shard holds at most `shard_tokens` tokens (a longer document is
-    a shard alone); `steps` are the cleaning; `partition_bytes` is how much input one task reads, and changes no byte of the store.
+    `validation_fraction` is of documents; `seed` names the validation split; a shard holds at most `shard_tokens`
+    tokens (a longer document is a shard alone); `steps` are the cleaning; `partition_bytes` is how much input one task
+    reads, and changes no byte of the store.
 
-    Raises InputError (unreadable input, nothing left, a changed job, a directory that is not ours), LockedError (a second writer),
-    ResourceError (disk full; free some space and call again), CorruptDataError (unfinished work that is not what was written).
+    Raises InputError (unreadable input, nothing left, a changed job, a directory that is not ours), LockedError (a
+    second writer), ResourceError (disk full; free some space and call again), CorruptDataError (unfinished work that is
+    not what was written).
     """
     return _Build(
         sources=sources,

@@ -1,8 +1,8 @@
 """gigatoken: the same vocabulary at 20-150 MB per CPU-second, where the probe proves it.
 
-Guarantee: an instance exists only if the engine made the reference's ids on every string of `probe` with this vocabulary and version; a share of
-the documents is compared again while a store is written. Price: ~0.5 s to load, 0.2 s of it the probe; it caches words, so the first
-10 MB of text run slower than the rest.
+Guarantee: an instance exists only if the engine made the reference's ids on every string of `probe` with this
+vocabulary and version; a share of the documents is compared again while a store is written. Price: ~0.5 s to load, 0.2
+s of it the probe; it caches words, so the first 10 MB of text run slower than the rest.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ PACKAGE = "gigatoken"
 
 
 class GigatokenTokenizer(JsonTokenizer):
-    """A vocabulary with gigatoken as its engine and `tokenizers` as its witness. Made by `GigatokenTokenizer.proven`."""
+    """A vocabulary with gigatoken as its engine and `tokenizers` as its witness; made by `proven`."""
 
     name = PACKAGE
 
@@ -36,7 +36,8 @@ class GigatokenTokenizer(JsonTokenizer):
         tokenizer = cls(vocabulary)
         if tokenizer.proof.difference is not None:
             raise InputError(
-                f"{tokenizer.engine} differs from `tokenizers` with this vocabulary, first on {tokenizer.proof.difference[:80]!r}",
+                f"{tokenizer.engine} differs from `tokenizers` with this vocabulary, "
+                f"first on {tokenizer.proof.difference[:80]!r}",
                 remedy="use the engine `tokenizers`, which is slower and exact",
             )
         return tokenizer
@@ -69,10 +70,12 @@ class GigatokenTokenizer(JsonTokenizer):
             raise InputError(f"gigatoken cannot read this vocabulary: {error}") from error
 
     def encode_batch(self, texts: Sequence[str | bytes]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        """(ids, offsets): the ids of text i are ids[offsets[i] : offsets[i + 1]]. One thread: processes are the unit of parallelism."""
+        """(ids, offsets): the ids of text i are ids[offsets[i] : offsets[i + 1]]. One thread: processes are the unit of
+        parallelism.
+        """
         if any(isinstance(text, str) for text in texts):
             texts = [text.encode() if isinstance(text, str) else text for text in texts]
-        # The library returns an awkward array; its two flat buffers are all there is to it, and no document costs Python anything.
+        # The library returns an awkward array: its two flat buffers are all there is to it.
         layout = self._fast.encode_batch(list(texts), parallel=False).layout
         offsets = np.asarray(layout.offsets.data, np.int64)
         ids = np.asarray(layout.content.data, np.uint32)[: int(offsets[-1])]

@@ -1,13 +1,14 @@
-"""What is to be prepared, in the form in which two runs are compared: the same job goes on, a changed one is refused by name.
+"""What is to be prepared, in the form in which two runs are compared: the same job goes on, a changed one is refused by
+name.
 
-Guarantee: equal jobs write equal stores; every difference is told apart (a setting, the vocabulary, a source, an input file).
-Price: every input file is read once to be named by its content, before it is read to be tokenized.
+Guarantee: equal jobs write equal stores; every difference is told apart (a setting, the vocabulary, a source, an input
+file). Price: every input file is read once to be named by its content, before it is read to be tokenized.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -125,9 +126,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _flatten(value: Any, name: str = "") -> dict[str, str]:
     if isinstance(value, Mapping):
-        parts = [(f"{name}.{key}".lstrip("."), inner) for key, inner in value.items()]  # pyright: ignore
+        parts = [(f"{name}.{key}".lstrip("."), inner) for key, inner in cast("Mapping[str, Any]", value).items()]
     elif isinstance(value, list):
-        parts = [(f"{name}[{number}]", inner) for number, inner in enumerate(value)]  # pyright: ignore
+        parts = [(f"{name}[{number}]", inner) for number, inner in enumerate(cast("list[Any]", value))]
     else:
         return {name: str(value)}
     return {path: shown for key, inner in parts for path, shown in _flatten(inner, key).items()}

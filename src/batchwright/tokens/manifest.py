@@ -1,8 +1,9 @@
 """What a token store says about itself: `manifest.json`, read and written in one place.
 
-Guarantee: a manifest that opens is complete, of this format version, unchanged since it was written (its fingerprint covers everything else in
-it, and through the seals and hashes every byte of the store), and none of its names leads outside the directory. Times, versions and places are
-not in it but in `provenance.json`, so equal text, recipe and seed give equal fingerprints on every machine.
+Guarantee: a manifest that opens is complete, of this format version, unchanged since it was written (its fingerprint
+covers everything else in it, and through the seals and hashes every byte of the store), and none of its names leads
+outside the directory. Times, versions and places are not in it but in `provenance.json`, so equal text, recipe and seed
+give equal fingerprints on every machine.
 """
 
 from collections.abc import Mapping
@@ -42,7 +43,7 @@ class Counts:
 
     def __post_init__(self) -> None:
         if min(self.documents, self.tokens, self.text_bytes) < 0:
-            raise CorruptDataError(f"a negative count: {self}")
+            raise AssertionError(f"a negative count: {self}")
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -69,8 +70,8 @@ class ShardEntry:
             raise CorruptDataError(f"shard {self.name} is in split {self.split!r}, not one of {', '.join(SPLITS)}")
         if set(self.files) != set(SHARD_FILES):
             raise CorruptDataError(f"shard {self.name} lists the files {sorted(self.files)}")
-        if min(self.documents, self.tokens, self.text_bytes) < 0:
-            raise CorruptDataError(f"shard {self.name} has a negative count")
+        if not all(_is_count(count) for count in (self.documents, self.tokens, self.text_bytes)):
+            raise CorruptDataError(f"shard {self.name} has a count that is not a whole number from 0 on")
 
     @property
     def counts(self) -> Counts:
@@ -79,7 +80,9 @@ class ShardEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreManifest:
-    """The whole of `manifest.json`. `counts`, `splits` and `fingerprint` are derived, so they cannot contradict the shards."""
+    """The whole of `manifest.json`. `counts`, `splits` and `fingerprint` are derived, so they cannot contradict the
+    shards.
+    """
 
     tokenizer: Json
     dtype: str
@@ -148,9 +151,9 @@ def _parse(value: Any) -> StoreManifest:
             f"the store has format version {body.get('version')!r}, this batchwright reads version {VERSION}"
         )
     found = body.pop("fingerprint", None)
-    if fingerprint(body) != found:
-        raise CorruptDataError(f"the manifest was changed after it was written (its fingerprint is not {found})")
     try:
+        if fingerprint(body) != found:
+            raise CorruptDataError(f"the manifest was changed after it was written (its fingerprint is not {found})")
         manifest = StoreManifest(
             tokenizer=body["tokenizer"],
             dtype=body["dtype"],
@@ -162,12 +165,17 @@ def _parse(value: Any) -> StoreManifest:
             tally=body["tally"],
             files={name: FileEntry(**entry) for name, entry in body["files"].items()},
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CorruptDataError(f"the manifest lacks something or holds something else: {error}") from error
     if manifest.fingerprint != found:
         raise CorruptDataError("the manifest's counts contradict its shards")
     return manifest
 
 
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
 def _shard(entry: Json) -> ShardEntry:
-    return ShardEntry(**{**entry, "files": {kind: FileEntry(**file) for kind, file in entry["files"].items()}})
+    files = {kind: FileEntry(**file) for kind, file in cast("Mapping[str, Json]", entry.pop("files")).items()}
+    return ShardEntry(**entry, files=files)

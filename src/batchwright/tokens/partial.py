@@ -1,11 +1,14 @@
-"""Phase 1 of a store: one partition of the input becomes cleaned, named, tokenized documents in a folder of unfinished work.
+"""Phase 1 of a store: one partition of the input becomes cleaned, named, tokenized documents in a folder of unfinished
+work.
 
     partition ─read─ clean─▶ blocks of ~2 MiB ─tokenize─▶ KEY.tokens      ids, every document closed by <endoftext>
-                                       └─name (xxh3-128)─▶ KEY.documents   exclusive ends,  KEY.provenance   one record per document
+                                       └─name (xxh3-128)─▶ KEY.documents   exclusive ends,  KEY.provenance   one record
+                                       per document
 
-Guarantee: the files depend on the partition's text, the steps and the vocabulary alone. Where a fast engine is used, the first documents of the
-partition and one in a thousand after (chosen by their hash) are compared with `tokenizers`; a difference stops the job and names the document.
-Price: ~70 MB of text per CPU-second with GPT-2's vocabulary; memory of one block, or of one document where that is larger.
+Guarantee: the files depend on the partition's text, the steps and the vocabulary alone. Where a fast engine is used,
+the first documents of the partition and one in a thousand after (chosen by their hash) are compared with `tokenizers`;
+a difference stops the job and names the document. Price: ~70 MB of text per CPU-second with GPT-2's vocabulary; memory
+of one block, or of one document where that is larger.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +32,7 @@ from batchwright.documents.tally import Tally
 from batchwright.foundation.array_file import ArrayFileWriter
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.execution import Manifest
+from batchwright.foundation.files import translated
 from batchwright.foundation.units import MiB
 from batchwright.tokens.fast import GigatokenTokenizer
 from batchwright.tokens.probe import first_difference
@@ -68,12 +72,15 @@ def _at(file: InputFile, location: str) -> InputFile:
 
 @lru_cache(maxsize=1)
 def _tokenizer(path: str, *, hash: str, eot_token: str, engine: str) -> Tokenizer:
-    """The job's tokenizer in this process, loaded once; the engine is the one that the driver proved, or the job stops."""
+    """The job's tokenizer in this process, loaded once: the engine that the driver proved, or none."""
     name = cast(Engine, engine.split(" ")[0])
-    tokenizer = from_file(Path(path).read_bytes(), name if name != "bytes" else "auto", eot_token, where=path)
+    with translated(path):
+        content = Path(path).read_bytes()
+    tokenizer = from_file(content, name, eot_token, where=path)
     if (tokenizer.hash, tokenizer.engine) != (hash, engine):
         raise InputError(
-            f"this process would tokenize with {tokenizer.engine} (vocabulary {tokenizer.hash}), the job began with {engine} ({hash})",
+            f"this process would tokenize with {tokenizer.engine} (vocabulary {tokenizer.hash}), "
+            f"the job began with {engine} ({hash})",
             remedy="install the same versions on every machine, or prepare into a new directory",
         )
     return tokenizer

@@ -1,8 +1,9 @@
 """Does a fast engine make exactly the reference's ids? Asked when it is loaded, once per job.
 
-Guarantee: one string that differs disproves the engine. The strings are those on which engines have differed: runs of spaces, Unicode 16 letters,
-case folding, contractions, controls, surrogates' neighbours, long words, markers in the text; and sources of the running Python as real text.
-Price: ~0.2 s. A proof of these strings only, so `tokens.partial` audits a share of the real documents too.
+Guarantee: one string that differs disproves the engine. The strings are those on which engines have differed: runs of
+spaces, Unicode 16 letters, case folding, contractions, controls, surrogates' neighbours, long words, markers in the
+text; and sources of the running Python as real text. Price: ~0.2 s. A proof of these strings only, so `tokens.partial`
+audits a share of the real documents too.
 """
 
 import importlib.util
@@ -20,36 +21,23 @@ from numpy.typing import NDArray
 
 _REAL_TEXT = ("textwrap", "heapq", "json.decoder", "locale", "this")
 _ODD_LETTERS = "\u00a0\u1680\u2003\u2028\u2029\u3000\u200b\u200d\ufeff\x85\x0b\x0c\x1c\x1f\x00\x7f"
-_PIECES = [
-    "'s",
-    "'LL",
-    " ",
-    "  ",
-    "\n",
-    "\r",
-    "\t",
-    "é",
-    "漢",
-    "9",
-    "12345",
-    "!",
-    "...",
-    "A",
-    "bc",
-    "_",
-    "\u0301",
-    "🙂",
-    "\u00a0",
-    "/",
-]
+# fmt: off
+_PIECES = (
+    "'s", "'LL", " ", "  ", "\n", "\r", "\t", "é", "漢", "9", "12345", "!", "...", "A", "bc",
+    "_", "\u0301", "🙂", "\u00a0", "/",
+)
 _FIXED = (
-    "", " ", "   ", "\n", "\n\n\n", " \n \n", "\t\t x", "\r\n\r\n a\r\n", "a" * 2000, " " * 700 + "x", "\n" * 500 + "x", "-" * 900, "ab" * 900,
-    "I'm you're we'VE they'LL it'S 'S 'sx don't ſ's 'ſ", "'''''''", "1234567890123456789", "١٢٣٤٥٦ ４５６７ ½²³", "e\u0301 cafe\u0301 Ao\u030a",
-    "\u0300\u0301\u0302 Z̸̧̢̛a̷l̶g̵o̴", "İstanbul ıİ ſ K ǅ ǈ ʰ ª º", "👩‍👩‍👧‍👦👍🏽🇫🇷 🫨 \U0001fae8", "漢字かな交じり文、東京都庁。" * 8, "한국어 텍스트 조선", "नमस्ते दुनिया",
-    "ภาษาไทยไม่มีช่องว่าง", "العربية مرحبا עברית", "\u0897x \u1c89y \U00010d4a \U00016e9a \U00016ea0x \U0001e5d0\U00016d40", "\ufffd\ufffd \ue000 \U0010fffd",
-    "\x00\x01\x02\x7f a\x00b", "a \x1c b\x1fc\u2028\u2029\x85 \u180e x", "/*****//////\n\n//\r\n }}}}]]]]))))", "def f(x):\n    return x\n\n\n\tif y:\n\t\tpass\n",
-    "https://example.com/a?b=c&d=e#frag HelloWorldFooBarBAZQux", "<|endoftext|>", "foo<|endoftext|>bar <|fim_prefix|> <|im_start|>user </s> [CLS]",
-)  # fmt: skip
+    "", " ", "   ", "\n", "\n\n\n", " \n \n", "\t\t x", "\r\n\r\n a\r\n", "a" * 2000, " " * 700 + "x", "\n" * 500 + "x",
+    "-" * 900, "ab" * 900, "I'm you're we'VE they'LL it'S 'S 'sx don't ſ's 'ſ", "'''''''",
+    "1234567890123456789", "١٢٣٤٥٦ ４５６７ ½²³", "e\u0301 cafe\u0301 Ao\u030a", "\u0300\u0301\u0302 Z̸̧̢̛a̷l̶g̵o̴",
+    "İstanbul ıİ ſ K ǅ ǈ ʰ ª º", "👩‍👩‍👧‍👦👍🏽🇫🇷 🫨 \U0001fae8", "漢字かな交じり文、東京都庁。" * 8,
+    "한국어 텍스트 조선", "नमस्ते दुनिया", "ภาษาไทยไม่มีช่องว่าง", "العربية مرحبا עברית", "\u0897x \u1c89y \U00010d4a \U00016e9a \U00016ea0x \U0001e5d0\U00016d40",
+    "\ufffd\ufffd \ue000 \U0010fffd", "\x00\x01\x02\x7f a\x00b", "a \x1c b\x1fc\u2028\u2029\x85 \u180e x",
+    "/*****//////\n\n//\r\n }}}}]]]]))))", "def f(x):\n    return x\n\n\n\tif y:\n\t\tpass\n",
+    "https://example.com/a?b=c&d=e#frag HelloWorldFooBarBAZQux",
+    "<|endoftext|>", "foo<|endoftext|>bar <|fim_prefix|> <|im_start|>user </s> [CLS]",
+)
+# fmt: on
 
 
 class Encoder(Protocol):
@@ -60,7 +48,9 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """`hash` names the strings and the reference's ids; `difference` is None, or the first text on which the engine differs."""
+    """`hash` names the strings and the reference's ids; `difference` is None, or the first text on which the engine
+    differs.
+    """
 
     strings: int
     hash: str

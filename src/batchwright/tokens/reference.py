@@ -1,7 +1,8 @@
 """`tokenizers` as the reference: any `tokenizer.json`, exact by definition, 2-3 MB per CPU-second.
 
-Guarantee: no text, through save and load, pickling or a spawned worker, yields a special id (the engine never hears of them; see `vocabulary`).
-Prefer `fast.GigatokenTokenizer` where its probe proves it, which is what `tokenizer.open_tokenizer` does.
+Guarantee: no text, through save and load, pickling or a spawned worker, yields a special id (the engine never hears of
+them; see `vocabulary`). Prefer `fast.GigatokenTokenizer` where its probe proves it, which is what
+`tokenizer.open_tokenizer` does.
 """
 
 import codecs

@@ -1,9 +1,11 @@
 """Phase 2 of a store: which documents stay, and in which split.
 
-    ids of all partials, in global order ─keep the first of each text─▶ kept ─hash of the id, keyed by the seed─▶ train | validation
+    ids of all partials, in global order ─keep the first of each text─▶ kept ─hash of the id, keyed by the seed─▶ train
+    | validation
 
-The split follows the id of the document that stayed, after deduplication, so no text is in both. Guarantee: a document's fate depends on the texts
-before it and the seed, not on partitions. Price: one bit per document in memory, one byte on disk; ~1 µs per document.
+The split follows the id of the document that stayed, after deduplication, so no text is in both. Guarantee: a
+document's fate depends on the texts before it and the seed, not on partitions. Price: one bit per document in memory,
+one byte on disk; ~1 µs per document.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,14 +1,18 @@
 """A token shard: the ids of many documents in one file, and side-cars that say where each ends and where it came from.
 
-    00000.tokens      kind "tokens", <u2 or <u4   ␃ a a a ␃ b b ␃ …   item 0 is a guard <endoftext>; every document is closed by one, so
-                                                  the input of the target at item g is item g-1, for the first token of the shard too
-    00000.documents   kind "documents", <i8       exclusive ends into .tokens, one per document; document 0 begins at item 1
-    00000.provenance  kind "provenance", 40 bytes a document: the `PROVENANCE` record below
+    00000.tokens      kind "tokens", <u2 or <u4   ␃ a a a ␃ b b ␃ …   item 0 is a guard <endoftext>; every document is
+    closed by one, so
+                                                  the input of the target at item g is item g-1, for the first token of
+                                                  the shard too
+    00000.documents   kind "documents", <i8       exclusive ends into .tokens, one per document; document 0 begins at
+    item 1 00000.provenance  kind "provenance", 40 bytes a document: the `PROVENANCE` record below
 
-Reserved kinds, not written yet: "mask" (<u1, one item per token: 1 = a target) and "signatures" (<u4, near-duplicate search).
+Reserved kinds, not written yet: "mask" (<u1, one item per token: 1 = a target) and "signatures" (<u4, near-duplicate
+search).
 
-Guarantee: an opened shard is the one its manifest lists (item counts and the seal over all block checksums are compared), so a shard cut short,
-damaged in its header or swapped with another is a `CorruptDataError`. Price: ~0.3 ms to open; 2 or 4 bytes per token, 48 per document.
+Guarantee: an opened shard is the one its manifest lists (item counts and the seal over all block checksums are
+compared), so a shard cut short, damaged in its header or swapped with another is a `CorruptDataError`. Price: ~0.3 ms
+to open; 2 or 4 bytes per token, 48 per document.
 """
 
 from dataclasses import dataclass
@@ -77,7 +81,9 @@ class Shard:
 
     @classmethod
     def open(cls, directory: Path, entry: ShardEntry, dtype: np.dtype[Any]) -> "Shard":
-        """Open the three files and compare them with the manifest. Raises CorruptDataError, InputError (a file is missing)."""
+        """Open the three files and compare them with the manifest. Raises CorruptDataError, InputError (a file is
+        missing).
+        """
         dtypes = SIDE_CARS | {"tokens": dtype}
         counts = {"tokens": entry.tokens + FIRST_ITEM, "documents": entry.documents, "provenance": entry.documents}
         files: dict[str, ArrayFile] = {}

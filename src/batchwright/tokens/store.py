@@ -1,10 +1,12 @@
 """A token store: a directory of shards that is opened in milliseconds and read by address.
 
-Addresses: per split, the items of its shards laid end to end, guards included. The target at address g has its input at g-1; a document's
-targets are addresses [first, stop), the last one its closing <endoftext>. Documents are numbered per split in the order of (source, path, offset).
+Addresses: per split, the items of its shards laid end to end, guards included. The target at address g has its input at
+g-1; a document's targets are addresses [first, stop), the last one its closing <endoftext>. Documents are numbered per
+split in the order of (source, path, offset).
 
-Guarantee: what is read is what was written; blocks are checked when first touched, all of them by `verification.verify`. Nothing here writes.
-Price: ~0.3 ms per shard to open, three memory maps each; lengths are computed from the ends, 8 bytes per document asked for.
+Guarantee: what is read is what was written; blocks are checked when first touched, all of them by
+`verification.verify`. Nothing here writes. Price: ~0.3 ms per shard to open, three memory maps each; lengths are
+computed from the ends, 8 bytes per document asked for.
 """
 
 from collections.abc import Iterator
@@ -46,7 +48,9 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoreSplit:
-    """One split as one address space. `token_starts[s]` is the address of shard s's guard, `document_starts[s]` its first document's number."""
+    """One split as one address space. `token_starts[s]` is the address of shard s's guard, `document_starts[s]` its
+    first document's number.
+    """
 
     name: str
     shards: tuple[Shard, ...]
@@ -146,7 +150,8 @@ class TokenStore:
     def open(cls, directory: Path | str) -> "TokenStore":
         """Check the manifest, the side files, and the header, size and seal of every shard file.
 
-        Raises InputError (no store there), CorruptDataError (anything damaged, missing or exchanged, named with its numbers).
+        Raises InputError (no store there), CorruptDataError (anything damaged, missing or exchanged, named with its
+        numbers).
         """
         directory = Path(directory)
         manifest = StoreManifest.open(directory)
@@ -211,7 +216,9 @@ class TokenStore:
         return self.splits[name]
 
     def document_lengths(self, split: str = "train") -> NDArray[np.int64]:
-        """Tokens of every document of a split, closing <endoftext> included (8 bytes per document; in blocks: `length_blocks`)."""
+        """Tokens of every document of a split, closing <endoftext> included (8 bytes per document; in blocks:
+        `length_blocks`).
+        """
         return self.split(split).lengths()
 
     def ids_of(self, split: str, document: int) -> NDArray[Any]:

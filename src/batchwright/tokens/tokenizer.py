@@ -1,10 +1,11 @@
 """What a tokenizer is, the one that needs no vocabulary, and how any is opened.
 
-Guarantee of every tokenizer here: `encode_batch` never yields a special id, whatever the text holds, in this process or another; `<|endoftext|>`
-comes from us alone. Ids are flat: (ids uint32, offsets int64), ids of text i = ids[offsets[i] : offsets[i + 1]].
+Guarantee of every tokenizer here: `encode_batch` never yields a special id, whatever the text holds, in this process or
+another; `<|endoftext|>` comes from us alone. Ids are flat: (ids uint32, offsets int64), ids of text i = ids[offsets[i]
+: offsets[i + 1]].
 
-    open_tokenizer("bytes")              256 bytes and <|endoftext|> = 256
-    open_tokenizer("…/tokenizer.json")   any BPE vocabulary; the fast engine where its probe proves it, else the reference
+    open_tokenizer("bytes")              256 bytes and <|endoftext|> = 256 open_tokenizer("…/tokenizer.json")   any BPE
+    vocabulary; the fast engine where its probe proves it, else the reference
 """
 
 from collections.abc import Mapping, Sequence
@@ -117,8 +118,8 @@ class ByteTokenizer:
 def open_tokenizer(place: Path | str, engine: Engine = "auto", eot_token: str | None = None) -> Tokenizer:
     """A tokenizer from "bytes", a `tokenizer.json`, or a folder with one (or with encoder.json and vocab.bpe).
 
-    `eot_token` names the token that ends documents; by default `<|endoftext|>`, appended to the vocabulary if it has none.
-    Raises InputError: not there, not a vocabulary, or the engine asked for by name is not proven.
+    `eot_token` names the token that ends documents; by default `<|endoftext|>`, appended to the vocabulary if it has
+    none. Raises InputError: not there, not a vocabulary, or the engine asked for by name is not proven.
     """
     if engine not in _ENGINES:
         raise InputError(f"there is no engine {engine!r}; there are {', '.join(_ENGINES)}")

@@ -1,14 +1,15 @@
 """A `tokenizer.json`, taken apart into what text may produce and what only we may write.
 
-Most published files list `<|endoftext|>` and its kin under `added_tokens`, and `tokenizers` then turns those *characters* into the special id: a
-page can forge a document boundary. Its switch against that is lost by save/load and by pickling into a worker. So the markers are taken out of the
-file before any engine sees it: out of `added_tokens`, out of the vocabulary too, and every batch of ids is checked against the ids text may produce.
+Most published files list `<|endoftext|>` and its kin under `added_tokens`, and `tokenizers` then turns those
+*characters* into the special id: a page can forge a document boundary. Its switch against that is lost by save/load and
+by pickling into a worker. So the markers are taken out of the file before any engine sees it: out of `added_tokens`,
+out of the vocabulary too, and every batch of ids is checked against the ids text may produce.
 
     tokenizer.json ──▶ `text_only` (what engines load) + `special_tokens` {content: id} + `eot_id`
 
-Markers are all added tokens, special or not, but those of pure whitespace (GPT-NeoX writes indentation so), which are text.
-Guarantee: a vocabulary that could lose a byte silently, or whose merges spell a marker, is refused when it is opened.
-Price: parsing 50,000 entries, ~0.1 s.
+Markers are all added tokens, special or not, but those of pure whitespace (GPT-NeoX writes indentation so), which are
+text. Guarantee: a vocabulary that could lose a byte silently, or whose merges spell a marker, is refused when it is
+opened. Price: parsing 50,000 entries, ~0.1 s.
 """
 
 import json
@@ -102,7 +103,9 @@ class Vocabulary:
 
 
 def read_tokenizer_file(path: Path) -> bytes:
-    """The bytes of a `tokenizer.json`, or one put together from a folder's (or file's) GPT-2 style vocabulary and merges."""
+    """The bytes of a `tokenizer.json`, or one put together from a folder's (or file's) GPT-2 style vocabulary and
+    merges.
+    """
     if path.is_dir():
         for vocabulary, merges in (
             ("tokenizer.json", None),
@@ -136,7 +139,9 @@ def _join(vocabulary: Path, merges: Path) -> bytes:
 
 
 def byte_level_file(tokens: Mapping[str, int], merges: list[list[str]]) -> bytes:
-    """A byte-level BPE `tokenizer.json` (GPT-2's word pattern) from a vocabulary and its merges, without any special token."""
+    """A byte-level BPE `tokenizer.json` (GPT-2's word pattern) from a vocabulary and its merges, without any special
+    token.
+    """
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None}
     model |= {"end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False}
@@ -156,7 +161,8 @@ def _parse(content: bytes, eot_token: str | None) -> Vocabulary:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"this is not a tokenizer.json with a vocabulary of named ids ({type(error).__name__}: {error})",
-            remedy="byte-level or byte-fallback BPE works (GPT-2, Llama, Qwen …); Unigram does not: its text can spell special tokens",
+            remedy="byte-level or byte-fallback BPE works (GPT-2, Llama, Qwen …); Unigram does not: "
+            "its text can spell special tokens",
         ) from error
     _check_ids({**tokens, **special})
     name, appended = _document_end(tokens, special, eot_token)
@@ -224,6 +230,6 @@ def _check_alphabet(model: _Json, tokens: Mapping[str, int], byte_level: bool) -
     missing = [byte for byte, letter in enumerate(wanted) if letter not in tokens]
     if missing:
         raise InputError(
-            f"the vocabulary lacks {len(missing)} of the 256 bytes (0x{missing[0]:02X} first) and has no unknown token: "
-            "text would be lost silently"
+            f"the vocabulary lacks {len(missing)} of the 256 bytes (0x{missing[0]:02X} first) "
+            "and has no unknown token: text would be lost silently"
         )
