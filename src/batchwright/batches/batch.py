@@ -65,7 +65,7 @@ class Batch:
     @property
     def documents(self) -> NDArray[np.int64]:
         """(B, T) int64: number of the document, in its split, that each target belongs to; -1 in padding. Computed when
-        asked for, ~100 ns per segment."""
+        asked for, ~10 µs per row."""
         out = np.full(self.shape, -1, np.int64)
         table = self.index.document_table
         for b, row in enumerate(self.rows[: self.row_count].tolist()):

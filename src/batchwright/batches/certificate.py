@@ -13,7 +13,6 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from batchwright.batches.batch import Batch
 from batchwright.foundation.compiled import hot_loop
 
 MODULUS = 2**64
@@ -35,14 +34,16 @@ def _write_records(
     for b in range(rows):
         words[b, 0] = positions[b] & 0xFFFFFFFF
         words[b, 1] = positions[b] >> 32
+        # Local slices, so that the three copies are vectorised.
         to_inputs, to_targets = words[b, 2 : 2 + slots], words[b, 2 + slots : 2 + 2 * slots]
         to_mask = flags[b, 8 * (slots + 1) : 8 * (slots + 1) + slots]
+        from_inputs, from_targets, from_mask = inputs[b], targets[b], loss_mask[b]
         for t in range(slots):
-            to_inputs[t] = inputs[b, t]
+            to_inputs[t] = from_inputs[t]
         for t in range(slots):
-            to_targets[t] = targets[b, t]
+            to_targets[t] = from_targets[t]
         for t in range(slots):
-            to_mask[t] = loss_mask[b, t]
+            to_mask[t] = from_mask[t]
 
 
 class Certifier:
@@ -54,20 +55,26 @@ class Certifier:
         self._words = self._records.view(np.uint32)
         self._views = [record[:used].data for record in self._records]
 
-    def certificate(self, batch: Batch) -> int:
-        """The certificate of one micro-batch."""
-        total, rows = 0, batch.row_count
+    def certificate(
+        self,
+        inputs: NDArray[np.integer],
+        targets: NDArray[np.integer],
+        loss_mask: NDArray[np.bool_],
+        positions: NDArray[np.int64],
+    ) -> int:
+        """The certificate of these rows, none of them filler: (B, T), (B, T), (B, T) and (B,)."""
+        total, rows = 0, inputs.shape[0]
         for first in range(0, rows, _ROWS_AT_ONCE):
-            part = slice(first, min(first + _ROWS_AT_ONCE, rows))
+            stop = min(first + _ROWS_AT_ONCE, rows)
             _write_records(
-                batch.inputs[part],
-                batch.targets[part],
-                batch.loss_mask[part],
-                batch.positions[part],
+                inputs[first:stop],
+                targets[first:stop],
+                loss_mask[first:stop],
+                positions[first:stop],
                 self._words,
                 self._records,
             )
-            total += sum(xxhash.xxh3_64_intdigest(view) for view in self._views[: part.stop - part.start])
+            total += sum(xxhash.xxh3_64_intdigest(view) for view in self._views[: stop - first])
         return total % MODULUS
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from batchwright.batches.batch import Batch
 from batchwright.batches.buffers import BatchArrays
+from batchwright.batches.certificate import Certifier
 from batchwright.batches.gather import COMPLETE, RowTable, StoredIds, lay_rows
 from batchwright.foundation.errors import CorruptDataError
 from batchwright.sequences.address_table import AddressTable
@@ -41,7 +42,12 @@ class Collator:
         )
 
     def collate(
-        self, out: BatchArrays, rows: NDArray[np.int64], epochs: NDArray[np.int64], first_position: int
+        self,
+        out: BatchArrays,
+        rows: NDArray[np.int64],
+        epochs: NDArray[np.int64],
+        first_position: int,
+        certifier: Certifier | None = None,
     ) -> Batch:
         """A batch of these rows, at most B of them, standing at `first_position` and after; the rest is filler."""
         eot_id = self.index.stored.eot_id
@@ -55,6 +61,14 @@ class Collator:
                 where=str(self.index.directory),
                 remedy="delete this directory; it is built again from the store",
             )
+        count = rows.shape[0]
+        certificate = (
+            0
+            if certifier is None
+            else certifier.certificate(
+                out.inputs[:count], out.targets[:count], out.loss_mask[:count], out.positions[:count]
+            )
+        )
         return Batch(
             inputs=out.inputs,
             targets=out.targets,
@@ -68,6 +82,7 @@ class Collator:
             epochs=out.epochs,
             target_count=targets,
             index=self.index,
+            certificate=certificate,
         )
 
     def _check(self, rows: NDArray[np.int64]) -> None:

@@ -15,7 +15,6 @@ How long a batch lives: one taken from the endless loop stays valid until the `r
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from itertools import chain, count, cycle, islice
 from typing import Any
 
@@ -73,7 +72,7 @@ class BatchLoader:
         """Steps from the position on, without end. Epochs follow each other; a step may lie in two of them."""
         position, size = self._position, self.geometry.global_batch_size
         ring = cycle([self._memory() for _ in range(self._ring + self._prefetch)])
-        certifier = Certifier(self.geometry.sequence_length)
+        certifier = self._certifier()
         ahead: Generator[Batch] | None = None
         if self._prefetch:
             steps = (self._step(at, ring, certifier) for at in count(position, size))
@@ -96,7 +95,7 @@ class BatchLoader:
     def step_from(self, position: int) -> Step:
         """The step whose first sequence stands at `position`, in memory of its own."""
         fresh = (self._memory() for _ in count())
-        return self._step(position, fresh, Certifier(self.geometry.sequence_length))
+        return self._step(position, fresh, self._certifier())
 
     def acknowledge(self, step: Step) -> None:
         """Commit a step: its update is done. Raises InputError for any step but the next one."""
@@ -129,7 +128,10 @@ class BatchLoader:
     def _memory(self) -> BatchArrays:
         return new_arrays(self.geometry.micro_batch_size, self.geometry.sequence_length, self._dtype, self._allocate)
 
-    def _step(self, position: int, memory: Iterator[BatchArrays], certifier: Certifier) -> Step:
+    def _certifier(self) -> Certifier | None:
+        return Certifier(self.geometry.sequence_length) if self._certify else None
+
+    def _step(self, position: int, memory: Iterator[BatchArrays], certifier: Certifier | None) -> Step:
         rows, epochs = self._sampler.rows_at(position, self.geometry.global_batch_size)
         return Step(
             first_position=position,
@@ -145,12 +147,13 @@ class BatchLoader:
         rows: NDArray[np.int64],
         epochs: NDArray[np.int64],
         memory: Iterator[BatchArrays],
-        certifier: Certifier,
+        certifier: Certifier | None,
     ) -> Iterator[Batch]:
         """This rank's micro-batches of a step, each laid into the next piece of memory when it is asked for."""
         for begin, stop in self._parts:
-            batch = self._collator.collate(next(memory), rows[begin:stop], epochs[begin:stop], position + begin)
-            yield replace(batch, certificate=certifier.certificate(batch)) if self._certify else batch
+            yield self._collator.collate(
+                next(memory), rows[begin:stop], epochs[begin:stop], position + begin, certifier
+            )
 
 
 def check_fit(plan: Plan, geometry: BatchGeometry) -> None:

@@ -30,11 +30,11 @@ class Step:
     @property
     def stop_position(self) -> int:
         """The position after the step's last sequence."""
-        return self.first_position + self.geometry.global_batch_size
+        return self.first_position + self.sequences
 
     @property
     def sequences(self) -> int:
-        """Rows of the global batch."""
+        """Sequences of the global batch."""
         return self.geometry.global_batch_size
 
     @property
