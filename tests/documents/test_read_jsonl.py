@@ -1,5 +1,6 @@
 """Every line of JSON is read as JSON says, or refused with its byte offset."""
 
+import tempfile
 from pathlib import Path
 
 import orjson
@@ -118,8 +119,6 @@ def test_a_line_above_the_cap_is_refused_or_dropped(tmp_path: Path, monkeypatch:
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=20), st.integers(1, 300))
 def test_whatever_stands_in_json_comes_out_for_every_partition_size(texts: list[str], target_bytes: int) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as directory:
         file = write_jsonl(Path(directory, "a.jsonl"), texts)
         whole, _ = read_all(file, steps=())
@@ -129,14 +128,14 @@ def test_whatever_stands_in_json_comes_out_for_every_partition_size(texts: list[
         assert tally.read.bytes == sum(len(text.encode()) for text in texts)
 
 
-FRAGMENTS = [b'{"text":', b'"a"', b"}", b"{", b"[", b"]", b'"', b"\\", b"\\ud800", b"\n", b"\xff", b"\0", b"NaN", b"1e999",
-             b",", b":", b"null", b"\xef\xbb\xbf", b'"text"', b"\r"]  # fmt: skip
+FRAGMENTS = [
+    *(b'{"text":', b'"a"', b"}", b"{", b"[", b"]", b'"', b"\\", b"\\ud800", b"\n", b"\xff", b"\0", b"NaN", b"1e999"),
+    *(b",", b":", b"null", b"\xef\xbb\xbf", b'"text"', b"\r"),
+]
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=30).map(b"".join))
 def test_no_bytes_whatever_make_the_reader_fail_otherwise_than_by_its_own_errors(content: bytes) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory, "a.jsonl")
         file.write_bytes(content + b'\n{"text":"the rest is unharmed"}')

@@ -21,7 +21,7 @@ from batchwright.foundation.errors import CorruptDataError, InputError, nearest
 from batchwright.foundation.files import translate
 from batchwright.foundation.units import MiB
 
-BATCH_BYTES = 4 * MiB
+BATCH_BYTES = 8 * MiB
 MAXIMUM_BATCH_ROWS = 4096
 
 # pyarrow ships no types, so what comes from it is Any.
@@ -30,33 +30,30 @@ pq: Any = pyarrow.parquet
 
 
 def row_group_bytes(file: InputFile) -> list[int]:
-    """Bytes of the text column in each row group, compressed. Raises CorruptDataError, InputError."""
+    """Bytes of each row group, uncompressed, all columns. Raises CorruptDataError, InputError."""
     parquet = _open(file)
-    column = _column_number(parquet, file)
-    groups = range(parquet.metadata.num_row_groups)
-    return [max(1, parquet.metadata.row_group(group).column(column).total_compressed_size) for group in groups]
+    return [parquet.metadata.row_group(group).total_byte_size for group in range(parquet.metadata.num_row_groups)]
 
 
 def read_parquet(piece: Piece, refusals: Refusals) -> Iterator[Document]:
     """The documents of the row groups in `piece`."""
     try:
         parquet = _open(refusals.file)
-        column = _column_number(parquet, refusals.file)
+        _check_column(parquet, refusals.file)
     except CorruptDataError as error:
         refusals.refuse("corrupt", 0, error)
         return
     count = parquet.metadata.num_row_groups
     row = sum(parquet.metadata.row_group(group).num_rows for group in range(piece.start))
     for group in range(piece.start, count if piece.stop == WHOLE else min(piece.stop, count)):
-        metadata = parquet.metadata.row_group(group)
         try:
-            for values in _batches(parquet, group, metadata.column(column), refusals.file.text_column):
+            for values in _batches(parquet, group, refusals.file.text_column):
                 for value in values:
                     document = _document(value, piece.file, row, refusals)
                     row += 1
                     if document is not None:
                         yield document
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             refusals.refuse("corrupt", 0, _damaged(refusals.file, f"row {row:,} of row group {group}: {error}"))
             row = sum(parquet.metadata.row_group(before).num_rows for before in range(group + 1))
 
@@ -69,9 +66,12 @@ def _document(value: bytes | None, number: int, row: int, refusals: Refusals) ->
     return to_document(raw, number, row, refusals)
 
 
-def _batches(parquet: Any, group: int, column: Any, name: str) -> Iterator[list[bytes | None]]:
-    average_bytes = max(1, column.total_uncompressed_size // max(1, column.num_values))
-    rows = max(1, min(MAXIMUM_BATCH_ROWS, BATCH_BYTES // average_bytes))
+def _batches(parquet: Any, group: int, name: str) -> Iterator[list[bytes | None]]:
+    # The whole row, though only one column is read: asking for a column's metadata aborts the *process* on some
+    # damaged footers (Arrow throws through a function that may not throw), and a smaller batch does no harm.
+    metadata = parquet.metadata.row_group(group)
+    row_bytes = max(1, metadata.total_byte_size // max(1, metadata.num_rows))
+    rows = max(1, min(MAXIMUM_BATCH_ROWS, BATCH_BYTES // row_bytes))
     for batch in parquet.iter_batches(batch_size=rows, row_groups=[group], columns=[name], use_threads=False):
         array: Any = batch.column(0)
         if pa.types.is_dictionary(array.type):
@@ -82,10 +82,10 @@ def _batches(parquet: Any, group: int, column: Any, name: str) -> Iterator[list[
 def _open(file: InputFile) -> Any:
     try:
         # Buffered and not pre-buffered: otherwise whole column chunks are fetched into memory at once.
-        return pq.ParquetFile(file.location, buffer_size=MiB, pre_buffer=False)
+        return pq.ParquetFile(file.location, buffer_size=MiB, pre_buffer=False, page_checksum_verification=True)
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise translate(error, file.location) from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(file, str(error)) from error
 
 
@@ -97,10 +97,13 @@ def _damaged(file: InputFile, detail: str) -> CorruptDataError:
     )
 
 
-def _column_number(parquet: Any, file: InputFile) -> int:
-    """Which leaf column holds the text. Raises InputError when there is none of that name or it is no text."""
-    schema = parquet.schema_arrow
-    names = [str(name) for name in schema.names]
+def _check_column(parquet: Any, file: InputFile) -> None:
+    """Raise InputError when no column of that name holds text, CorruptDataError when the names are broken."""
+    try:
+        schema = parquet.schema_arrow
+        names = [str(name) for name in schema.names]
+    except ValueError as error:  # names that are not UTF-8
+        raise _damaged(file, str(error)) from error
     if file.text_column not in names:
         guess = nearest(file.text_column, names)
         raise InputError(
@@ -116,8 +119,6 @@ def _column_number(parquet: Any, file: InputFile) -> int:
             where=file.location,
             remedy="choose a column of strings with --text-column",
         )
-    leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
-    return leaves.index(file.text_column)
 
 
 _TEXT_TYPES: tuple[Any, ...] = (
