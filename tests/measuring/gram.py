@@ -47,7 +47,7 @@ class Rows:
     def steps(
         self, row_counts: tuple[int, ...], count: int, generator: np.random.Generator
     ) -> tuple[Matrix, npt.NDArray[np.int64], Matrix]:
-        """Resampled steps of micro-batches of these row counts: |g_j|² and w_j (count, m), |g|² of the whole (count,)."""
+        """Resampled steps of micro-batches of these rows: |g_j|² and w_j (count, m), |g|² of the whole (count,)."""
         bounds = np.cumsum((0, *row_counts))
         rows = generator.integers(0, len(self.targets), size=(count, bounds[-1]))
         blocks = self.gram[rows[:, :, None], rows[:, None, :]]

@@ -1,4 +1,4 @@
-"""The noise scale against exact truth: every sequence's own gradient of a real network, resampled thousands of times."""
+"""The noise scale against exact truth: every sequence's own gradient of a real network, resampled many times."""
 
 import numpy as np
 import pytest

@@ -29,10 +29,12 @@ def test_more_slots_need_more_memory(grown: dict[str, int]):
 
 
 def test_proportionality_ends_where_the_fixed_part_and_the_mask_begin():
-    small, large = (step_memory(MODEL, micro_batch_size=rows).proportions for rows in (64, 128))
+    small, large = (step_memory(MODEL, micro_batch_size=rows, loss="whole").proportions for rows in (64, 128))
     assert large.fixed_bytes == small.fixed_bytes
     assert large.per_slot_bytes == 2 * small.per_slot_bytes
-    short, long = (step_memory(MODEL, micro_batch_size=64, sequence_length=t).proportions for t in (128, 256))
+    short, long = (
+        step_memory(MODEL, micro_batch_size=64, sequence_length=t, loss="whole").proportions for t in (128, 256)
+    )
     assert long.per_slot_bytes == 2 * short.per_slot_bytes
     assert long.per_slot_squared_bytes == 4 * short.per_slot_squared_bytes
     assert 0 < step_memory(MODEL, micro_batch_size=1, sequence_length=8).proportions.batch_share < small.batch_share < 1
@@ -45,6 +47,16 @@ def test_accumulation_costs_the_gradients_and_isolation_the_mask():
     assert accumulating.peak.parts["gradients"] - plain.peak.parts["gradients"] == 4 * MODEL.parameter_count()
     assert isolated.peak.parts["attention_mask"] == 4 * 8 * 128 * 128
     assert plain.peak.parts["attention_mask"] == 0
+
+
+def test_whole_logits_grow_with_the_batch_and_a_chunk_of_them_does_not():
+    whole = [step_memory(MODEL, micro_batch_size=rows, loss="whole").proportions for rows in (16, 32)]
+    chunked = [step_memory(MODEL, micro_batch_size=rows, loss="chunked") for rows in (16, 32)]
+    assert whole[1].per_slot_vocabulary_bytes == pytest.approx(2 * whole[0].per_slot_vocabulary_bytes, abs=100)
+    assert whole[0].per_slot_vocabulary_bytes == pytest.approx(3 * 4 * 16 * 128 * 2048, abs=100)
+    assert chunked[0].proportions.per_slot_vocabulary_bytes == 0
+    assert chunked[0].peak.parts["logits_and_loss"] == chunked[1].peak.parts["logits_and_loss"]
+    assert chunked[1].peak_bytes < step_memory(MODEL, micro_batch_size=32, loss="whole").peak_bytes
 
 
 def test_a_tiny_batch_peaks_outside_the_loss():

@@ -22,6 +22,8 @@ from batchwright.training.config import LossForm, TrainingConfig
 from batchwright.training.optimizer import adamw
 from batchwright.training.step import StepObserver, StepRecord, train_step
 
+_MASK_OPERATIONS = tuple(f"aten.{name}" for name in ("zeros", "eq", "bitwise_and", "bitwise_not", "ones", "tril"))
+
 
 def trace_step(
     model_config: ModelConfig,
@@ -79,7 +81,7 @@ def part_rule(model_config: ModelConfig, length: int) -> Callable[[Allocation], 
             return allocation.part
         if shape in weight_shapes and allocation.phase in ("loss", "backward"):
             return "gradients"
-        if shape[-2:] == (length, length):
+        if shape[-2:] == (length, length) and allocation.operation in _MASK_OPERATIONS:
             return "attention_mask"
         if allocation.operation == EXISTING or allocation.dtype in ("int64", "int32", "bool"):
             return "batch"

@@ -21,12 +21,17 @@ vocabulary, P weights; sizes are in elements of `item_bytes`. Each layer keeps, 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from batchwright.foundation.errors import InputError
 from batchwright.model.config import ModelConfig
 
+LossForm = Literal["chunked", "whole"]
+"""`model.loss` in two forms: logits of a few slots at a time, or of all of them."""
+
 PARTS = ("weights", "optimizer", "gradients", "activations", "logits_and_loss", "attention_mask", "batch")
 
+_CHUNK_LOGITS, _CHUNK_SLOTS = 2**19, 256  # those of model.loss, which needs torch: a test holds them together
 _ID_BYTES, _POSITION_BYTES, _MASK_BYTES = 8, 4, 1
 _SCALARS = 3  # the summed loss, the loss and its gradient
 _COUNTER_BYTES = 4  # AdamW's step count, a tensor per weight tensor
@@ -50,13 +55,13 @@ class Proportions:
     """The peak, split by what it grows with: where "twice the batch, twice the memory" ends."""
 
     fixed_bytes: int
-    """Weights, optimizer, gradients: there whatever the batch."""
+    """Weights, optimizer, gradients, a full chunk of logits: there whatever the batch."""
     per_slot_bytes: int
     """∝ B·T: activations and ids."""
     per_slot_squared_bytes: int
     """∝ B·T²: the isolation mask. Doubling T makes four of it, doubling B two."""
     per_slot_vocabulary_bytes: int
-    """∝ B·T·V: logits and loss."""
+    """∝ B·T·V: logits and loss, held whole or smaller than a chunk."""
 
     @property
     def batch_share(self) -> float:
@@ -73,6 +78,7 @@ class StepMemory:
     micro_batch_size: int
     sequence_length: int
     isolate: bool
+    loss: LossForm
     accumulates: bool
     item_bytes: int
     moments: tuple[Moment, ...] = field(repr=False)
@@ -92,7 +98,7 @@ class StepMemory:
 
     @property
     def logits_bytes(self) -> int:
-        """B × T × V: one tensor of scores, of which three are alive in the loss."""
+        """B × T × V: the tensor of all scores, of which three are alive in the whole loss, none in the chunked one."""
         return self.micro_batch_size * self.sequence_length * self.model.vocabulary_size * self.item_bytes
 
     @property
@@ -105,12 +111,20 @@ class StepMemory:
     @property
     def proportions(self) -> Proportions:
         parts = self.peak.parts
+        slots = self.micro_batch_size * self.sequence_length
+        chunk = chunk_slots(self.model.vocabulary_size)
+        chunk_bytes = parts["logits_and_loss"] if self.loss == "chunked" and slots > chunk else 0
         return Proportions(
-            fixed_bytes=parts["weights"] + parts["optimizer"] + parts["gradients"],
+            fixed_bytes=parts["weights"] + parts["optimizer"] + parts["gradients"] + chunk_bytes,
             per_slot_bytes=parts["activations"] + parts["batch"],
             per_slot_squared_bytes=parts["attention_mask"],
-            per_slot_vocabulary_bytes=parts["logits_and_loss"],
+            per_slot_vocabulary_bytes=parts["logits_and_loss"] - chunk_bytes,
         )
+
+
+def chunk_slots(vocabulary_size: int) -> int:
+    """How many slots' logits the chunked loss holds at a time."""
+    return max(_CHUNK_SLOTS, _CHUNK_LOGITS // vocabulary_size)
 
 
 def step_memory(
@@ -121,6 +135,7 @@ def step_memory(
     accumulates: bool = False,
     observed: bool = False,
     isolate: bool = True,
+    loss: LossForm = "chunked",
     item_bytes: int = 4,
 ) -> StepMemory:
     """The closed form for (micro_batch_size, T) in fp32 (`item_bytes` 4) or fp64 (8), with AdamW.
@@ -138,6 +153,7 @@ def step_memory(
         rows=micro_batch_size,
         length=length,
         isolate=isolate,
+        loss=loss,
         item=item_bytes,
         # The sum so far: autograd adds into it (accumulating), or the step does (observed).
         held=model.parameter_count() if accumulates else 0,
@@ -148,6 +164,7 @@ def step_memory(
         micro_batch_size=micro_batch_size,
         sequence_length=length,
         isolate=isolate,
+        loss=loss,
         accumulates=accumulates,
         item_bytes=item_bytes,
         moments=tuple(step.moments()),
@@ -162,6 +179,7 @@ class _Step:
     rows: int
     length: int
     isolate: bool
+    loss: LossForm
     item: int
     held: int
     adds_in_place: bool
@@ -189,21 +207,41 @@ class _Step:
         yield from self.embedding_and_optimizer()
 
     def forward_and_loss(self) -> Iterator[Moment]:
-        model = self.model
-        width, vocabulary, table = model.width, model.vocabulary_size, model.vocabulary_size * model.width
-        saved = self.saved_before_layers + model.layers * self.saved_per_layer + 2 * width + 1
-        touched = _ID_BYTES + _POSITION_BYTES
+        model, table = self.model, self.model.vocabulary_size * self.model.width
+        saved = self.saved_before_layers + model.layers * self.saved_per_layer + 2 * model.width + 1
         if self.isolate:
             # Boolean "allowed" and its negation beside the mask, the causal square, and the segment numbers.
             making = 2 * self.slots * self.length + self.length**2
-            yield self.moment("mask", "forward", self.saved_before_layers, batch=touched + 8, mask_extra=making)
-        # Ids, positions, targets and loss mask, and the targets with −100 where nothing is to be learnt.
-        labelled = touched + 2 * _ID_BYTES + _MASK_BYTES
-        yield self.moment("log-softmax", "loss", saved, vocabulary=2 * vocabulary, batch=labelled)
-        yield self.moment("log-softmax backward", "loss", saved, vocabulary=3 * vocabulary)
-        # Scores and the gradients of what made them: the hidden states and the table.
-        yield self.moment("scores backward", "loss", saved + width, vocabulary=vocabulary, new=table)
-        yield self.moment("final norm backward", "backward", saved + 3 * width - 1, pending=table, done=width)
+            batch = (_ID_BYTES + _POSITION_BYTES + 8) * self.slots
+            yield self.moment("mask", "forward", self.saved_before_layers, batch=batch, mask_extra=making)
+        yield from self.whole_loss(saved) if self.loss == "whole" else self.chunked_loss(saved)
+        yield self.moment(
+            "final norm backward", "backward", saved + 3 * model.width - 1, pending=table, done=model.width
+        )
+
+    def whole_loss(self, saved: int) -> Iterator[Moment]:
+        model, table = self.model, self.model.vocabulary_size * self.model.width
+        logits = self.slots * model.vocabulary_size
+        # The targets once more, with −100 where nothing is to be learnt.
+        labelled = self.touched + _ID_BYTES * self.slots
+        yield self.moment("log-softmax", "loss", saved, logits=2 * logits, batch=labelled)
+        yield self.moment("log-softmax backward", "loss", saved, logits=3 * logits)
+        # The scores' gradient and those of what made them: the hidden states and the table.
+        yield self.moment("scores backward", "loss", saved + model.width, logits=logits, new=table)
+
+    def chunked_loss(self, saved: int) -> Iterator[Moment]:
+        """Both gradients are made beside the chunk, in the forward, and scaled (once more each) in the backward."""
+        model, table = self.model, self.model.vocabulary_size * self.model.width
+        chunk = min(self.slots, chunk_slots(model.vocabulary_size))
+        labelled = self.touched + _ID_BYTES * chunk
+        logits = 2 * chunk * model.vocabulary_size
+        yield self.moment("chunk", "loss", saved + model.width, logits=logits, new=table, batch=labelled)
+        yield self.moment("loss backward", "loss", saved + model.width, pending=2 * table)
+
+    @property
+    def touched(self) -> int:
+        """Bytes of ids, positions, targets and loss mask."""
+        return self.slots * (2 * _ID_BYTES + _POSITION_BYTES + _MASK_BYTES)
 
     def layers_backward(self, layer: int) -> Iterator[Moment]:
         """Inside the backward of `layer` (1 is the lowest). Everything is linear in the layer, so its two ends
@@ -257,17 +295,17 @@ class _Step:
         phase: str,
         activations: int,
         *,
-        vocabulary: int = 0,
+        logits: int = 0,
         mask: bool = True,
         mask_extra: int = 0,
-        batch: int = _ID_BYTES,
+        batch: int | None = None,
         pending: int = 0,
         done: int = 0,
         new: int = 0,
     ) -> Moment:
-        """`activations` and `vocabulary` in elements per slot, `batch` in bytes per slot, `mask_extra` in bytes;
-        gradients in elements: `pending` waits inside autograd for a second part, `done` was handed on, `new` has just
-        been made."""
+        """`activations` in elements per slot; `logits` in elements; `batch` (the ids alone, if nothing is said) and
+        `mask_extra` in bytes. Gradients in elements: `pending` waits inside autograd for a second part, `done` was
+        handed on, `new` has just been made."""
         model, e, n = self.model, self.item, self.slots
         total = model.parameter_count()
         gradients = pending + new + self.held
@@ -283,8 +321,8 @@ class _Step:
                 "optimizer": 2 * e * total + _COUNTER_BYTES * (6 * model.layers + 2),
                 "gradients": e * gradients,
                 "activations": e * n * activations,
-                "logits_and_loss": e * n * vocabulary + (e * _SCALARS if phase in ("loss", "backward") else 0),
+                "logits_and_loss": e * logits + (e * _SCALARS if phase in ("loss", "backward") else 0),
                 "attention_mask": e * n * self.length * (self.isolate and mask) + mask_extra,
-                "batch": n * batch,
+                "batch": n * _ID_BYTES if batch is None else batch,
             },
         )

@@ -13,7 +13,7 @@ from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import InputError, ResourceError
 from batchwright.foundation.units import format_bytes
 from batchwright.model.config import ModelConfig
-from batchwright.planning.memory import StepMemory, step_memory
+from batchwright.planning.memory import LossForm, StepMemory, step_memory
 
 RESERVE_FRACTION = 0.15
 """Kept free for what an allocator reserves above the live bytes: 13–17 % in published GPU figures (a prior, not
@@ -50,6 +50,7 @@ def fit_geometry(
     sequence_length: int | None = None,
     world_size: int = 1,
     isolate: bool = True,
+    loss: LossForm = "chunked",
     observed: bool = False,
     fastest_micro_batch_size: int | None = None,
     reserve_fraction: float = RESERVE_FRACTION,
@@ -65,7 +66,7 @@ def fit_geometry(
     share = -(-global_batch_size // world_size)
     usable = int(memory_bytes * (1 - reserve_fraction))
 
-    def memory_of(rows: int) -> StepMemory:
+    def memory_of(rows: int, length: int = length) -> StepMemory:
         return step_memory(
             model,
             micro_batch_size=rows,
@@ -73,11 +74,12 @@ def fit_geometry(
             accumulates=rows < share,
             observed=observed,
             isolate=isolate,
+            loss=loss,
         )
 
     largest = _largest_fitting(memory_of, share, usable)
     if largest == 0:
-        raise _too_small(model, memory_of(1), usable, memory_bytes, length=length, isolate=isolate)
+        raise _too_small(memory_of, length, usable, memory_bytes)
     wanted = largest if fastest_micro_batch_size is None else min(largest, fastest_micro_batch_size)
     # The same number of micro-batches with rows spread evenly: less filler, less memory, the same time.
     accumulation = -(-share // wanted)
@@ -126,19 +128,18 @@ def _largest_fitting(memory_of: Callable[[int], StepMemory], share: int, usable:
 
 
 def _too_small(
-    model: ModelConfig, memory: StepMemory, usable: int, memory_bytes: int, *, length: int, isolate: bool
+    memory_of: Callable[[int, int], StepMemory], length: int, usable: int, memory_bytes: int
 ) -> ResourceError:
+    memory = memory_of(1, length)
     low, high = 0, length
     while high - low > 1:
         middle = (low + high) // 2
-        shorter = step_memory(model, micro_batch_size=1, sequence_length=middle, accumulates=True, isolate=isolate)
-        low, high = (middle, high) if shorter.peak_bytes <= usable else (low, middle)
+        low, high = (middle, high) if memory_of(1, middle).peak_bytes <= usable else (low, middle)
     parts = memory.peak.parts
     largest_part = max(parts, key=lambda part: parts[part]).replace("_", " ")
     return ResourceError(
         f"one sequence of {length:,} tokens needs {format_bytes(memory.peak_bytes)} (most of it "
-        f"{largest_part}), "
-        f"and {format_bytes(usable)} of {format_bytes(memory_bytes)} may be used",
+        f"{largest_part}), and {format_bytes(usable)} of {format_bytes(memory_bytes)} may be used",
         remedy=f"sequence_length = {low}" if low else "a smaller model, or a machine with more memory",
     )
 
