@@ -25,7 +25,7 @@ from batchwright.tokens.selection import FATE_OF_SPLIT, FATES, Partial, fates_by
 from batchwright.tokens.shard import ENDS_DTYPE, FIRST_ITEM, PROVENANCE, describe
 
 FUNCTION = "batchwright.tokens.assembly:write_shard"
-_COPIED_RUNS = 4096
+_JOINED_ITEMS = 1 << 17
 
 Piece = tuple[str, int, int, int]
 """(partial, first document, stop, place of the partial's first document among the fates)."""
@@ -99,14 +99,24 @@ def write_shard(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
 def _runs(
     tokens: NDArray[Any], starts: NDArray[np.int64], ends: NDArray[np.int64], chosen: NDArray[np.int64]
 ) -> Iterator[NDArray[Any]]:
-    """The ids of the chosen documents, neighbours together, many small runs joined into one piece."""
+    """The ids of the chosen documents, neighbours together, small runs joined."""
     breaks = np.flatnonzero(np.diff(chosen) != 1)
     heads = starts[chosen[np.concatenate([np.zeros(1, np.int64), breaks + 1])]].tolist()
     tails = ends[chosen[np.concatenate([breaks, np.array([chosen.shape[0] - 1])])]].tolist()
-    runs = [tokens[head:tail] for head, tail in zip(heads, tails, strict=True)]
-    for first in range(0, len(runs), _COPIED_RUNS):
-        group = runs[first : first + _COPIED_RUNS]
-        yield group[0] if len(group) == 1 else np.concatenate(group)
+    group: list[NDArray[Any]] = []
+    items = 0
+    for head, tail in zip(heads, tails, strict=True):
+        group.append(tokens[head:tail])
+        items += tail - head
+        if items >= _JOINED_ITEMS:
+            yield _join(group)
+            group, items = [], 0
+    if group:
+        yield _join(group)
+
+
+def _join(group: list[NDArray[Any]]) -> NDArray[Any]:
+    return group[0] if len(group) == 1 else np.concatenate(group)
 
 
 def shard_entry(number: int, split: str, manifest: Manifest) -> ShardEntry:

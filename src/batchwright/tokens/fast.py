@@ -11,14 +11,20 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from batchwright.foundation.errors import InputError
+from batchwright.foundation.units import MiB
 from batchwright.tokens.probe import Proof, prove
 from batchwright.tokens.reference import JsonTokenizer
 from batchwright.tokens.vocabulary import Vocabulary
 
 PACKAGE = "gigatoken"
+CACHE_BYTES = 64 * MiB
+"""What the engine's cache of words may take before the engine is made anew, which costs 0.06 s."""
+RENEWED_AFTER_BYTES = 8 * MiB
+"""The least text between two renewals, whatever else in this process takes memory."""
 
 
 class GigatokenTokenizer(JsonTokenizer):
@@ -29,6 +35,10 @@ class GigatokenTokenizer(JsonTokenizer):
     def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__(vocabulary)
         self.reference = JsonTokenizer(vocabulary)
+        self._process = psutil.Process()
+        self._loaded: Any = None
+        self._resident_when_loaded = 0
+        self._encoded_bytes = 0
 
     @classmethod
     def proven(cls, vocabulary: Vocabulary) -> "GigatokenTokenizer":
@@ -40,6 +50,8 @@ class GigatokenTokenizer(JsonTokenizer):
                 f"first on {tokenizer.proof.difference[:80]!r}",
                 remedy="use the engine `tokenizers`, which is slower and exact",
             )
+        # Both engines are let go: who only names a job must not hold 100 MB. They load again when something is encoded.
+        tokenizer.reference, tokenizer._loaded = JsonTokenizer(vocabulary), None
         return tokenizer
 
     @property
@@ -54,8 +66,20 @@ class GigatokenTokenizer(JsonTokenizer):
     def probe(self) -> str:
         return f"{self.proof.strings} strings, {self.proof.hash}"
 
-    @cached_property
     def _fast(self) -> Any:
+        """The engine; a fresh one when the old one's cache of words, which it never empties, has grown too large."""
+        if self._encoded_bytes > RENEWED_AFTER_BYTES and self._grown_bytes() > CACHE_BYTES:
+            self._loaded = None  # freed before the next one is made
+        if self._loaded is None:
+            self._loaded = self._load()
+            self._encoded_bytes = 0
+            self._resident_when_loaded = self._process.memory_info().rss
+        return self._loaded
+
+    def _grown_bytes(self) -> int:
+        return self._process.memory_info().rss - self._resident_when_loaded
+
+    def _load(self) -> Any:
         try:
             version(PACKAGE)
             import gigatoken
@@ -76,7 +100,8 @@ class GigatokenTokenizer(JsonTokenizer):
         if any(isinstance(text, str) for text in texts):
             texts = [text.encode() if isinstance(text, str) else text for text in texts]
         # The library returns an awkward array: its two flat buffers are all there is to it.
-        layout = self._fast.encode_batch(list(texts), parallel=False).layout
+        layout = self._fast().encode_batch(list(texts), parallel=False).layout
         offsets = np.asarray(layout.offsets.data, np.int64)
         ids = np.asarray(layout.content.data, np.uint32)[: int(offsets[-1])]
+        self._encoded_bytes += sum(map(len, texts))
         return self.vocabulary.check(ids), offsets

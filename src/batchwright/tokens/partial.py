@@ -33,18 +33,19 @@ from batchwright.foundation.array_file import ArrayFileWriter
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.execution import Manifest
 from batchwright.foundation.files import translated
-from batchwright.foundation.units import MiB
+from batchwright.foundation.units import KiB, MiB
 from batchwright.tokens.fast import GigatokenTokenizer
 from batchwright.tokens.probe import first_difference
 from batchwright.tokens.shard import ENDS_DTYPE, PROVENANCE, checked_cast, dtype_for
 from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file
+from batchwright.tokens.vocabulary import Vocabulary
 
 FUNCTION = "batchwright.tokens.partial:tokenize_partition"
 BLOCK_BYTES = 2 * MiB
 BLOCK_DOCUMENTS = 8192
 AUDITED_FIRST = 3
 AUDITED_SHARE = 1 / 1000
-AUDITED_BYTES = 256 * 1024
+AUDITED_BYTES = 64 * KiB
 _AUDITED_BELOW = int(AUDITED_SHARE * 2**64)
 
 
@@ -76,7 +77,11 @@ def _tokenizer(path: str, *, hash: str, eot_token: str, engine: str) -> Tokenize
     name = cast(Engine, engine.split(" ")[0])
     with translated(path):
         content = Path(path).read_bytes()
-    tokenizer = from_file(content, name, eot_token, where=path)
+    if name == GigatokenTokenizer.name:
+        # The driver proved this version; what it makes here is audited.
+        tokenizer = GigatokenTokenizer(Vocabulary.parse(content, where=path, eot_token=eot_token))
+    else:
+        tokenizer = from_file(content, name, eot_token, where=path)
     if (tokenizer.hash, tokenizer.engine) != (hash, engine):
         raise InputError(
             f"this process would tokenize with {tokenizer.engine} (vocabulary {tokenizer.hash}), "

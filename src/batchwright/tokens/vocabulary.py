@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import orjson
 import xxhash
 from numpy.typing import NDArray
 
@@ -82,9 +83,17 @@ class Vocabulary:
         table[list(self.special_tokens.values())] = False
         return table
 
+    @cached_property
+    def _first_gap(self) -> int:
+        """The lowest id that text may not produce: below it no look-up is needed."""
+        gaps = np.flatnonzero(~self.producible)
+        return int(gaps[0]) if gaps.shape[0] else self.size
+
     def check(self, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """The ids, if text may produce all of them; anything else is an engine's fault and must never be stored."""
-        if ids.shape[0] and (int(ids.max()) >= self.size or not self.producible[ids].all()):
+        if not ids.shape[0] or int(ids.max()) < self._first_gap:
+            return ids
+        if int(ids.max()) >= self.size or not self.producible[ids].all():
             raise AssertionError("the tokenizer made an id out of text that text must not be able to make")
         return ids
 
@@ -153,7 +162,7 @@ def byte_level_file(tokens: Mapping[str, int], merges: list[list[str]]) -> bytes
 
 def _parse(content: bytes, eot_token: str | None) -> Vocabulary:
     try:
-        body = json.loads(content)
+        body = cast(_Json, orjson.loads(content))
         model, added = cast(_Json, body["model"]), cast("list[_Json]", body.get("added_tokens") or [])
         tokens = dict(cast("Mapping[str, int]", model["vocab"]))
         special = {str(token["content"]): int(token["id"]) for token in added if str(token["content"]).strip()}
@@ -185,7 +194,7 @@ def _parse(content: bytes, eot_token: str | None) -> Vocabulary:
     tokens |= {str(token["content"]): int(token["id"]) for token in spaces}
     return Vocabulary(
         file=content,
-        text_only=json.dumps(text, ensure_ascii=False),
+        text_only=orjson.dumps(text).decode(),
         tokens=tokens,
         special_tokens=special,
         eot_token=name,
