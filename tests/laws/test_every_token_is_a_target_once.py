@@ -1,0 +1,102 @@
+"""Every stored token, each document's closing `<endoftext>` too, is a target exactly once per epoch, and its input is
+the token before it in its document, `<endoftext>` for the first."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from batchwright.batches.geometry import BatchGeometry
+from batchwright.batches.loader import BatchLoader
+from batchwright.sequences.index_build import build_index
+from batchwright.sequences.packing import BestFit, Packed, Packing
+from batchwright.sequences.plan import Plan
+from batchwright.sequences.sampler import Sampler
+from tests.laws.streams import CORPORA, PLANS, store_of
+from tests.sequences.small_store import EOT, SmallStore
+
+Seen = Counter[tuple[int, int, int]]
+
+
+def expected(store: SmallStore) -> Seen:
+    """(document, input, target) of every stored token."""
+    return Counter(
+        (number, before, token)
+        for number, document in enumerate(store.documents())
+        for before, token in zip([EOT, *document], document, strict=False)
+    )
+
+
+def seen_in_epoch(loader: BatchLoader, epoch: int) -> Seen:
+    """(document, input, target) of every slot of an epoch that is trained on."""
+    rows = loader.plan.index.row_count
+    size = loader.geometry.global_batch_size
+    seen: Seen = Counter()
+    for number in range(epoch * rows // size, -(-(epoch + 1) * rows // size)):
+        for batch in loader.step_at(number):
+            mask = batch.loss_mask & (batch.epochs == epoch)[:, None]
+            parts = (batch.documents[mask].tolist(), batch.inputs[mask].tolist(), batch.targets[mask].tolist())
+            seen.update(zip(*parts, strict=True))
+    return seen
+
+
+@given(PLANS, st.integers(1, 9), st.integers(1, 4), st.integers(0, 3))
+def test_every_stored_token_is_a_target_once_per_epoch(
+    plan: Plan, global_batch_size: int, micro_batch_size: int, epoch: int
+) -> None:
+    assume(global_batch_size <= plan.index.row_count)
+    geometry = BatchGeometry(
+        global_batch_size=global_batch_size,
+        micro_batch_size=micro_batch_size,
+        sequence_length=plan.sequence_length,
+    )
+    corpus = next(n for n in range(len(CORPORA)) if store_of(n).fingerprint == plan.index.stored.fingerprint)
+    assert seen_in_epoch(BatchLoader(plan, geometry), epoch) == expected(store_of(corpus))
+
+
+class SeamOffByOne(BestFit):
+    """Broken twin: the second piece of a cut document begins one token early, so one is repeated, one lost."""
+
+    def pack(self, lengths: NDArray[np.int64], sequence_length: int, *, open_slots: int = 0) -> Packed:
+        packed = BestFit().pack(lengths, sequence_length)
+        return replace(packed, begin=np.where(packed.begin > 0, packed.begin - 1, packed.begin))
+
+
+class NeighbourDocument(BestFit):
+    """Broken twin: a piece is taken from the document after its own."""
+
+    def pack(self, lengths: NDArray[np.int64], sequence_length: int, *, open_slots: int = 0) -> Packed:
+        packed = BestFit().pack(lengths, sequence_length)
+        document = packed.document.copy()
+        document[0] = document[0] - 1 if document[0] else 1
+        return replace(packed, document=document)
+
+
+class SkipsTheLastRow(Sampler):
+    """Broken twin: an epoch is one row shorter than it is."""
+
+    def rows_at(self, first_position: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        rows, epochs = super().rows_at(first_position, count)
+        return np.minimum(rows, self.plan.index.row_count - 2), epochs
+
+
+def loader_of(packing: Packing, directory: Path) -> BatchLoader:
+    plan = Plan.of(build_index(store_of(2), sequence_length=8, packing=packing, directory=directory))
+    return BatchLoader(plan, BatchGeometry(global_batch_size=4, micro_batch_size=4, sequence_length=8))
+
+
+@pytest.mark.parametrize("twin", [SeamOffByOne(), NeighbourDocument()])
+def test_the_law_catches_a_packing_that_repeats_and_loses(twin: Packing, tmp_path: Path) -> None:
+    assert seen_in_epoch(loader_of(BestFit(), tmp_path / "right"), 1) == expected(store_of(2))
+    assert seen_in_epoch(loader_of(twin, tmp_path / "wrong"), 1) != expected(store_of(2))
+
+
+def test_the_law_catches_an_order_that_leaves_a_row_out(tmp_path: Path) -> None:
+    loader = loader_of(BestFit(), tmp_path)
+    loader._sampler = SkipsTheLastRow(loader.plan)
+    assert seen_in_epoch(loader, 0) != expected(store_of(2))
