@@ -26,15 +26,13 @@ _strictness: Any = torch.utils.deterministic  # its one attribute is set by assi
 @contextlib.contextmanager
 def deterministic(threads: int | None = None) -> Generator[int]:
     """Deterministic kernels on `threads` threads (None: as many as torch has now); gives the number."""
-    was_strict, was_warning = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    was_filling, was_threads = _strictness.fill_uninitialized_memory, torch.get_num_threads()
+    was_mode, was_threads = torch.get_deterministic_debug_mode(), torch.get_num_threads()
+    was_filling = _strictness.fill_uninitialized_memory
     keep_freed_memory()
     try:
         torch.set_flush_denormal(True)
-        torch.use_deterministic_algorithms(True)
+        # What `use_deterministic_algorithms(True)` does, but for that function's import of the compiler: 1–2 seconds.
+        torch.set_deterministic_debug_mode("error")
         # Filling fresh memory with NaN finds reads of what was never written; it costs a pass and changes no result.
         _strictness.fill_uninitialized_memory = False
         if threads is not None:
@@ -42,7 +40,7 @@ def deterministic(threads: int | None = None) -> Generator[int]:
         yield torch.get_num_threads()
     finally:
         torch.set_flush_denormal(False)
-        torch.use_deterministic_algorithms(was_strict, warn_only=was_warning)
+        torch.set_deterministic_debug_mode(was_mode)
         _strictness.fill_uninitialized_memory = was_filling
         torch.set_num_threads(was_threads)
 
