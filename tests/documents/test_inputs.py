@@ -8,7 +8,7 @@ import pytest
 from batchwright.documents.inputs import InputFile, Source, discover, format_of
 from batchwright.documents.tally import Tally
 from batchwright.foundation.errors import InputError
-from tests.documents.corpus import dropped, read_all, texts_of
+from tests.documents.corpus import compress, dropped, read_all, texts_of
 
 
 def paths_of(*paths: Path | str, **options: object) -> list[str]:
@@ -29,7 +29,7 @@ def fill(root: Path, *names: str) -> None:
         ("a.jsonl", ("jsonl", "")),
         ("a.JSONL", ("jsonl", "")),
         ("a.ndjson.zst", ("jsonl", "zstd")),
-        ("c4.json.gz", ("jsonl", "gzip")),
+        ("c4.json.gz", ("text", "gzip")),
         ("package.json", ("text", "")),
         ("book.txt.gz", ("text", "gzip")),
         ("part-0.parquet", ("parquet", "")),
@@ -154,6 +154,17 @@ def test_a_source_checks_itself() -> None:
     with pytest.raises(InputError) as caught:
         Source(name="s", paths=("x",), format="jsnl")  # type: ignore[arg-type]
     assert caught.value.remedy == "'jsonl'"
+
+
+def test_a_json_file_is_read_by_lines_only_where_its_first_line_is_a_record(tmp_path: Path) -> None:
+    record = b'{"text":"one"}\n{"text":"two"}\n'
+    (tmp_path / "a.json").write_bytes(record)
+    compress(tmp_path / "c4.json.gz", record)
+    (tmp_path / "package.json").write_bytes(b'{"name":"x"}\n')
+    (tmp_path / "pretty.json").write_bytes(b'{\n "text": "x"\n}')
+    (tmp_path / "zero.json").write_bytes(b"")
+    formats = [file.format for file in discover([Source(name="s", paths=(str(tmp_path),))])]
+    assert formats == ["jsonl", "jsonl", "text", "text", "text"]
 
 
 def test_the_format_of_a_source_overrules_the_name(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 What counts as text? The name decides the format, the bytes decide whether it is text at all:
 
-    .jsonl .ndjson, .json.gz .json.zst      one JSON object per line
+    .jsonl .ndjson                          one JSON object per line
+    .json                                   the same if its first line is an object with the text column, else a text
     .parquet                                one row per document
     anything else                           one document per file, if it holds no NUL byte (else: dropped as binary)
     any of these + .gz or .zst              the same, decompressed while reading (parquet compresses itself)
@@ -12,25 +13,31 @@ the like are left aside and counted by reason. Links to directories are followed
 loops end. A file named explicitly or matched by a glob is always read.
 
 Guarantee: the list depends on the tree alone, and paths are relative to what was given, so a moved corpus is the same
-corpus. Price: one `stat` per file; no file is opened, except to see whether a directory holds any text.
+corpus. Price: three `stat` per file; none is opened, except a .json for its first line, and until one file of a
+directory proves to be text.
 """
 
 import glob
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+import orjson
+
+from batchwright.documents.lines import lines
+from batchwright.documents.streams import Compression, DamagedStream, chunks
 from batchwright.documents.tally import Tally
-from batchwright.foundation.errors import InputError, nearest
+from batchwright.foundation.errors import BatchwrightError, InputError, nearest
 from batchwright.foundation.files import translated
 
 Format = Literal["auto", "text", "jsonl", "parquet"]
-Compression = Literal["", "gzip", "zstd"]
 
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
+_JSON = re.compile(r"\.json(\.gz|\.zst)?$", re.IGNORECASE)
 _SNIFFED_BYTES = 8192
 
 
@@ -108,6 +115,8 @@ def _input_file(number: int, source: Source, relative: str, location: str) -> In
         size = os.stat(location).st_size
     path = relative.replace(os.sep, "/")
     kind, compression = format_of(path)
+    if kind == "text" and _JSON.search(path) and _begins_with_record(location, compression, source.text_column):
+        kind = "jsonl"
     return InputFile(
         source=number,
         path=path,
@@ -124,7 +133,7 @@ def format_of(path: str) -> tuple[Format, Compression]:
     stem, suffix = os.path.splitext(path.lower())
     compression = _COMPRESSIONS.get(suffix, "")
     inner = os.path.splitext(stem)[1] if compression else suffix
-    if inner in (".jsonl", ".ndjson") or (compression and inner == ".json"):
+    if inner in (".jsonl", ".ndjson"):
         return "jsonl", compression
     return ("parquet", "") if suffix == ".parquet" else ("text", compression)
 
@@ -220,6 +229,16 @@ def _glob(pattern: str, source: Source, tally: Tally) -> tuple[str, list[str]]:
     if not by_place:
         raise InputError(f"source '{source.name}': no file matches this pattern", where=pattern)
     return str(plain), [_regular(path) for path in by_place.values()]
+
+
+def _begins_with_record(location: str, compression: Compression, text_column: str) -> bool:
+    """Whether a .json file is really JSON lines, as C4's are: configuration and other data are read as texts."""
+    try:
+        numbered = lines(chunks(location, compression), too_long=lambda offset, length: None)
+        record: Any = orjson.loads(next(numbered)[1])
+    except (BatchwrightError, DamagedStream, StopIteration, ValueError):
+        return False
+    return isinstance(record, dict) and isinstance(record.get(text_column), str)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _is_utf8(name: str) -> bool:

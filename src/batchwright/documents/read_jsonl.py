@@ -32,7 +32,7 @@ def read_jsonl(piece: Piece, refusals: Refusals) -> Iterator[Document]:
     key = json.dumps(column, ensure_ascii=False).encode()
     offset = piece.start
     numbered = lines(
-        chunks(file, max(piece.start - 1, 0)),
+        chunks(file.location, file.compression, max(piece.start - 1, 0)),
         start=piece.start,
         stop=None if piece.stop == WHOLE else piece.stop,
         too_long=lambda offset, length: refusals.too_long("this line", LINE_CAP_BYTES, length, offset),

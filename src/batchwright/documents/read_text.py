@@ -21,7 +21,7 @@ def read_text(number: int, refusals: Refusals) -> Iterator[Document]:
     parts: list[bytes] = []
     size_bytes = 0
     try:
-        for chunk in chunks(file):
+        for chunk in chunks(file.location, file.compression):
             if b"\0" in chunk:
                 refusals.count("binary", file.size)
                 return
