@@ -1,0 +1,1 @@
+"""Speed beside the rivals, in the same run, per CPU-second."""

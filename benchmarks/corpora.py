@@ -1,0 +1,14 @@
+"""Real text for the benchmarks, made once from what every machine with this project has: Python's sources."""
+
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+CORPORA = Path(__file__).parent / ".corpora"
+
+
+def python_sources() -> Iterator[Path]:
+    """The standard library's directory and that of the installed packages."""
+    yield Path(sysconfig.get_path("stdlib"))
+    yield Path(sysconfig.get_path("purelib", vars={"base": sys.prefix}))
