@@ -1,11 +1,13 @@
 """A sweep trains what it says, once, and its runs are the trainer's own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from batchwright.documents.inputs import Source
+from batchwright.engines.local import LocalExecutor
 from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation.errors import InputError
 from batchwright.measuring import batch_sweep
@@ -96,9 +98,8 @@ def test_only_the_adjusted_runs_follow_the_rule(finished: tuple[Path, tuple[RunO
 
 def test_a_run_is_bit_for_bit_the_trainer_s(finished: tuple[Path, tuple[RunOutcome, ...]], data: Data, tmp_path: Path):
     _, outcomes = finished
-    [run] = [
-        run for run in SWEEP.runs() if run.training.global_batch_size == 16 and run.adjusted and run.training.seed == 1
-    ]
+    *_, run = SWEEP.runs()
+    assert (run.training.global_batch_size, run.adjusted, run.training.seed) == (16, True, 1)
     Trainer(
         model_config=MODEL,
         training_config=run.training,
@@ -129,9 +130,15 @@ def test_a_finished_sweep_is_not_run_again(
     assert not list(output.glob("*.run"))
 
 
-def test_a_rate_that_makes_the_loss_overflow_is_an_outcome_and_no_crash(data: Data, tmp_path: Path):
-    from dataclasses import replace
+def test_processes_give_the_same_curves(finished: tuple[Path, tuple[RunOutcome, ...]], data: Data, tmp_path: Path):
+    few = replace(SWEEP, batch_sizes=(4, 16), seeds=(1,))
+    beside = run_sweep(few, plan=data[0], validation=data[1], output=tmp_path, executor=LocalExecutor(2))
+    expected = {(run.global_batch_size, run.adjusted, run.seed): run.losses for run in finished[1]}
+    for run in beside:
+        assert run.losses == expected[run.global_batch_size, run.adjusted, run.seed]
 
+
+def test_a_rate_that_makes_the_loss_overflow_is_an_outcome_and_no_crash(data: Data, tmp_path: Path):
     wild = BatchSweep(
         model=MODEL, training=replace(TRAINING, learning_rate=1e30, clip_norm=None), batch_sizes=(4, 16), seeds=(0,)
     )
