@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchwright.documents import read_parquet
+from batchwright.documents import read_parquet, streams
 from batchwright.foundation.errors import BatchwrightError, CorruptDataError, InputError
 from tests.documents.corpus import cuts, dropped, read_all, texts_of, write_parquet
 
@@ -104,6 +104,15 @@ def test_flipped_bytes_raise_only_our_own_errors(tmp_path: Path) -> None:
             read_all(file, errors="skip")
         except BatchwrightError as error:
             assert str(file) in str(error)
+
+
+def test_one_long_value_said_any_number_of_times_is_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "RATIO_FREE_BYTES", 2**20)
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 50_000, pa.int32()), pa.array(["x" * 10_000]))
+    pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet", store_schema=False)
+    with pytest.raises(CorruptDataError, match="decompression bomb"):
+        read_all(tmp_path)
+    assert dropped(read_all(tmp_path, errors="skip")[1]) == {"corrupt": 1}
 
 
 def test_a_value_above_the_document_cap_is_refused_with_its_row(

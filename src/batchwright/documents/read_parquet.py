@@ -2,8 +2,8 @@
 
 Guarantee: only the text column is read, in record batches of about `BATCH_BYTES`; values go from Arrow's buffers to
 bytes without becoming `str`; a file that is cut short, no parquet at all or lacks the column is refused by name.
-Price: memory of one column chunk's page plus one batch. The size of a batch follows the averages that the file
-states; one value may be as long as the writer made it, and is refused above the document cap.
+Price: 0.5-1 GB/CPU-s; memory of one page plus one batch. A batch has at most 64 rows, fewer where the file states
+long ones; an honest file stays below 20 MiB, one built to harm can reach 64 × its longest value before it is refused.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow  # pyright: ignore[reportMissingTypeStubs]
 import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]
 
+from batchwright.documents import streams
 from batchwright.documents.document import Document
 from batchwright.documents.inputs import InputFile
 from batchwright.documents.partitions import WHOLE, Piece
@@ -22,7 +23,7 @@ from batchwright.foundation.files import translate
 from batchwright.foundation.units import MiB
 
 BATCH_BYTES = 8 * MiB
-MAXIMUM_BATCH_ROWS = 4096
+MAXIMUM_BATCH_ROWS = 64  # a dictionary-encoded page can say one long value any number of times; more is no faster
 
 # pyarrow ships no types, so what comes from it is Any.
 pa: Any = pyarrow
@@ -43,11 +44,17 @@ def read_parquet(piece: Piece, refusals: Refusals) -> Iterator[Document]:
     except CorruptDataError as error:
         refusals.refuse("corrupt", 0, error)
         return
+    unpacked_bytes, limit = 0, max(streams.RATIO_FREE_BYTES, streams.RATIO_CAP * refusals.file.size)
     count = parquet.metadata.num_row_groups
     row = sum(parquet.metadata.row_group(group).num_rows for group in range(piece.start))
     for group in range(piece.start, count if piece.stop == WHOLE else min(piece.stop, count)):
         try:
             for values in _batches(parquet, group, refusals.file.text_column):
+                unpacked_bytes += sum(map(len, filter(None, values)))
+                if unpacked_bytes > limit:
+                    detail = f"it unpacks to more than {streams.RATIO_CAP} times its size, as a decompression bomb does"
+                    refusals.refuse("corrupt", 0, _damaged(refusals.file, detail))
+                    return
                 for value in values:
                     document = _document(value, piece.file, row, refusals)
                     row += 1
