@@ -1,7 +1,7 @@
 """Phase 1 of a store: one partition of the input becomes cleaned, named, tokenized documents in a folder of unfinished
 work.
 
-    partition ─read─ clean─▶ blocks of ~2 MiB ─tokenize─▶ KEY.tokens      ids, every document closed by <endoftext>
+    partition ─read─ clean─▶ blocks of ~1 MiB ─tokenize─▶ KEY.tokens      ids, every document closed by <endoftext>
                                        └─name (xxh3-128)─▶ KEY.documents   exclusive ends,  KEY.provenance   one record
                                        per document
 
@@ -41,7 +41,7 @@ from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file
 from batchwright.tokens.vocabulary import Vocabulary
 
 FUNCTION = "batchwright.tokens.partial:tokenize_partition"
-BLOCK_BYTES = 2 * MiB
+BLOCK_BYTES = MiB
 BLOCK_DOCUMENTS = 8192
 AUDITED_FIRST = 3
 AUDITED_SHARE = 1 / 1000

@@ -164,7 +164,9 @@ def _parse(content: bytes, eot_token: str | None) -> Vocabulary:
     try:
         body = cast(_Json, orjson.loads(content))
         model, added = cast(_Json, body["model"]), cast("list[_Json]", body.get("added_tokens") or [])
-        tokens = dict(cast("Mapping[str, int]", model["vocab"]))
+        if not isinstance(model["vocab"], dict):
+            raise TypeError("the ids have no names, as in Unigram")
+        tokens = {name: int(number) for name, number in cast("Mapping[str, int]", model["vocab"]).items()}
         special = {str(token["content"]): int(token["id"]) for token in added if str(token["content"]).strip()}
         spaces = [token for token in added if not str(token["content"]).strip()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -190,8 +192,9 @@ def _parse(content: bytes, eot_token: str | None) -> Vocabulary:
     _check_merges(model, special)
     _check_alphabet(model, tokens, byte_level)
     text = {**body, "added_tokens": spaces, "truncation": None, "padding": None, "post_processor": None}
-    text["model"] = {**model, "vocab": dict(tokens), "dropout": None}
+    # `tokenizers` numbers an added token anew unless the vocabulary names its id, so those of white space are put there.
     tokens |= {str(token["content"]): int(token["id"]) for token in spaces}
+    text["model"] = {**model, "vocab": dict(tokens), "dropout": None}
     return Vocabulary(
         file=content,
         text_only=orjson.dumps(text).decode(),

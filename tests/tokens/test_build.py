@@ -1,0 +1,210 @@
+"""Preparing: what goes in comes out, once, in order; what is done is left alone; what changed is named."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from batchwright.documents.inputs import Source
+from batchwright.engines.serial import SerialExecutor
+from batchwright.foundation.errors import InputError, LockedError
+from batchwright.foundation.files import WriterLock
+from batchwright.tokens.build import Progress, prepare_store
+from batchwright.tokens.fast import GigatokenTokenizer
+from batchwright.tokens.partial import close_documents
+from batchwright.tokens.shard import checked_cast, dtype_for
+from batchwright.tokens.tokenizer import ByteTokenizer
+
+from .material import prepare, small_tokenizer, stored_bytes, texts, write_jsonl
+
+
+def test_every_text_is_stored_once_in_the_order_it_was_read(tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", texts())
+    store = prepare(source, tmp_path / "store", small_tokenizer(), validation_fraction=0.0, shard_tokens=500)
+    stored = [store.text_of("train", number) for number in range(store.document_count)]
+    assert stored == list(dict.fromkeys(texts()))
+    assert store.manifest.tally["dropped"]["duplicate"]["documents"] == 2
+    assert len(store.split("train").shards) > 1
+
+
+def test_a_target_always_has_its_input_before_it_and_documents_end_in_endoftext(tmp_path: Path) -> None:
+    store = prepare(write_jsonl(tmp_path / "a.jsonl", texts()), tmp_path / "store")
+    for split in store.splits.values():
+        firsts, stops = split.spans()
+        for first, stop in zip(firsts.tolist(), stops.tolist(), strict=True):
+            assert split.tokens(first - 1, first)[0] == store.eot_id
+            assert split.tokens(stop - 1, stop)[0] == store.eot_id
+        assert np.array_equal(split.lengths(), stops - firsts)
+        assert np.array_equal(np.concatenate(list(split.length_blocks(7))), split.lengths())
+        assert int(split.lengths().sum()) == split.token_count == split.address_count - len(split.shards)
+
+
+def test_the_validation_split_shares_no_text_with_training_and_has_about_its_share(tmp_path: Path) -> None:
+    many = [f"text number {n}" for n in range(2000)] * 2
+    store = prepare(write_jsonl(tmp_path / "a.jsonl", many), tmp_path / "store", validation_fraction=0.1)
+    held_out = {store.text_of("validation", n) for n in range(store.split("validation").document_count)}
+    trained = {store.text_of("train", n) for n in range(store.split("train").document_count)}
+    assert not held_out & trained
+    assert held_out | trained == set(many)
+    assert 150 < len(held_out) < 250
+
+
+def test_another_seed_holds_out_other_documents(tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", texts())
+    one, two = (prepare(source, tmp_path / f"store{seed}", seed=seed) for seed in (1, 2))
+    assert one.fingerprint != two.fingerprint
+    assert one.document_count == two.document_count
+
+
+def test_the_origin_of_a_document_leads_back_to_its_line(tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", texts())
+    store = prepare(source, tmp_path / "store", validation_fraction=0.0)
+    origin = store.provenance("train", 20)
+    line = source.read_bytes()[origin.offset :].split(b"\n")[0].decode()
+    assert store.text_of("train", 20) in line
+    assert (origin.path, origin.source, origin.copy) == ("a.jsonl", "tests", 0)
+
+
+def test_a_finished_job_changes_nothing_and_says_so(tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", texts())
+    prepare(source, tmp_path / "store")
+    before = {path: path.stat().st_mtime_ns for path in sorted((tmp_path / "store").rglob("*"))}
+    phases: list[Progress] = []
+    prepare(source, tmp_path / "store", progress=phases.append)
+    assert phases[-1].phase == "found finished"
+    assert {path: path.stat().st_mtime_ns for path in sorted((tmp_path / "store").rglob("*"))} == before
+
+
+def test_a_moved_corpus_gives_the_same_store(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        prepare(write_jsonl(tmp_path / place / "a.jsonl", texts()), tmp_path / f"store-{place}")
+    assert stored_bytes(tmp_path / "store-here") == stored_bytes(tmp_path / "store-there")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"seed": 3}, "seed: 0 → 3"),
+        ({"shard_tokens": 99}, "shard_tokens: 1500 → 99"),
+        ({"tokenizer": small_tokenizer()}, "tokenizer.vocabulary_size: 257 → 405"),
+    ],
+)
+def test_a_changed_job_is_refused_and_says_what_changed(tmp_path: Path, settings, said: str) -> None:  # type: ignore[no-untyped-def]
+    source = write_jsonl(tmp_path / "a.jsonl", texts())
+    prepare(source, tmp_path / "store")
+    before = stored_bytes(tmp_path / "store")
+    with pytest.raises(InputError, match="not overwritten") as caught:
+        prepare(source, tmp_path / "store", **settings)
+    assert said in caught.value.what
+    assert stored_bytes(tmp_path / "store") == before
+
+
+def test_changed_input_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "text").mkdir()
+    source = write_jsonl(tmp_path / "text" / "a.jsonl", texts())
+    prepare(tmp_path / "text", tmp_path / "store")
+    write_jsonl(source, texts()[1:])
+    write_jsonl(tmp_path / "text" / "b.jsonl", ["new"])
+    with pytest.raises(InputError, match=r"1 input files added \(first: b\.jsonl\); 1 input files changed"):
+        prepare(tmp_path / "text", tmp_path / "store")
+
+
+def test_an_input_written_to_meanwhile_stops_the_job(tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", texts())
+
+    def write_more(progress: Progress) -> None:
+        if progress.phase == "tokenizing":
+            write_jsonl(source, [*texts(), "one more"])
+
+    with pytest.raises(InputError, match="changed while it was being prepared"):
+        prepare(source, tmp_path / "store", progress=write_more)
+    assert not (tmp_path / "store" / "manifest.json").exists()
+
+
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", texts())
+    with WriterLock(tmp_path / "store"), pytest.raises(LockedError, match="already writing"):
+        prepare(source, tmp_path / "store")
+    prepare(source, tmp_path / "store")
+
+
+def test_a_directory_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", texts())
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match=r"thesis\.tex"):
+        prepare(source, tmp_path / "store")
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["thesis.tex"]
+
+
+def test_a_store_inside_its_own_source_is_refused(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", texts())
+    (tmp_path / "store").mkdir()
+    write_jsonl(tmp_path / "store" / "b.jsonl", texts())
+    with pytest.raises(InputError, match="inside its own source"):
+        prepare(tmp_path, tmp_path / "store")
+
+
+def test_nothing_but_empty_documents_is_an_error_with_the_reasons(tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", ["", "  ", "\n"])
+    with pytest.raises(InputError, match="3 read, dropped: 3 empty"):
+        prepare(source, tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"validation_fraction": 1.0}, {"validation_fraction": -0.1}, {"shard_tokens": 0}, {"errors": "ignore"}]
+)
+def test_impossible_settings_are_refused_before_anything_is_written(tmp_path: Path, settings) -> None:  # type: ignore[no-untyped-def]
+    source = write_jsonl(tmp_path / "a.jsonl", texts())
+    with pytest.raises(InputError):
+        prepare(source, tmp_path / "store", **settings)
+    assert not (tmp_path / "store").exists()
+
+
+def test_two_sources_keep_their_order_and_licences(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "z.jsonl", ["first", "shared"])
+    write_jsonl(tmp_path / "a.jsonl", ["shared", "second"])
+    sources = [
+        Source(name="one", paths=(str(tmp_path / "z.jsonl"),), licence="CC0"),
+        Source(name="two", paths=(str(tmp_path / "a.jsonl"),)),
+    ]
+    store = prepare_store(sources, tmp_path / "store", tokenizer=ByteTokenizer(), executor=SerialExecutor())
+    assert [store.text_of("train", number) for number in range(3)] == ["first", "shared", "second"]
+    assert [source["licence"] for source in store.manifest.sources] == ["CC0", "unknown"]
+    assert store.provenance("train", 1).source == "one"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gigatoken") is None, reason="gigatoken has no wheel for this platform")
+def test_an_engine_that_goes_wrong_while_writing_stops_the_job_and_names_the_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", texts())
+    tokenizer = small_tokenizer("gigatoken")
+    assert prepare(source, tmp_path / "sound", tokenizer).token_count
+    honest = GigatokenTokenizer.encode_batch
+
+    def broken(self, texts):  # type: ignore[no-untyped-def]
+        ids, offsets = honest(self, texts)
+        ids = ids.copy()
+        ids[offsets[1]] = 0
+        return ids, offsets
+
+    monkeypatch.setattr(GigatokenTokenizer, "encode_batch", broken)
+    with pytest.raises(InputError, match="differ on a document") as caught:
+        prepare(source, tmp_path / "store", tokenizer)
+    assert f"a.jsonl, offset {len(source.read_bytes().splitlines()[0]) + 1}" in str(caught.value)
+
+
+def test_ids_never_wrap_around() -> None:
+    assert dtype_for(65_536).str == "<u2"
+    assert dtype_for(65_537).str == "<u4"
+    with pytest.raises(AssertionError):
+        checked_cast(np.array([65_536], np.uint32), np.dtype("<u2"), 65_536)
+
+
+def test_documents_are_closed_one_by_one_empty_ones_too() -> None:
+    closed, ends = close_documents(np.array([1, 2, 3], "<u2"), np.array([0, 2, 2, 3]), 9)
+    assert closed.tolist() == [1, 2, 9, 9, 3, 9]
+    assert ends.tolist() == [3, 4, 6]
