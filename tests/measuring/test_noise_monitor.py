@@ -1,5 +1,6 @@
 """The monitor inside the real training step sees what autograd says, and changes nothing."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from batchwright.model.transformer import Transformer
 from batchwright.training.config import TrainingConfig
 from batchwright.training.optimizer import adamw
 from batchwright.training.step import micro_batch_loss, train_step
+from tests.measuring.gram import Rows
 
 MODEL = ModelConfig(vocabulary_size=61, sequence_length=16, width=16, layers=2, heads=2, feed_forward_width=24)
 TRAINING = TrainingConfig(
@@ -59,8 +61,8 @@ def test_it_sees_the_norms_of_every_micro_batch_s_own_mean_gradient_before_clipp
     model = Transformer(MODEL, seed=1)
     norms, whole, targets = [], None, []
     for batch in ragged_step(1).batches[:3]:
-        total, count = micro_batch_loss(model, batch)
-        gradient = torch.cat([g.flatten() for g in torch.autograd.grad(total, list(model.parameters()))])
+        count = int(batch.loss_mask.sum())
+        gradient = gradient_of(model, batch)
         norms.append(float((gradient / count).square().sum()))
         targets.append(count)
         whole = gradient if whole is None else whole + gradient
@@ -71,6 +73,40 @@ def test_it_sees_the_norms_of_every_micro_batch_s_own_mean_gradient_before_clipp
     estimate = monitor.estimate()
     assert estimate.token_variance == pytest.approx((p - q) * w / 2, rel=1e-4)
     assert estimate.squared_gradient == pytest.approx((3 * q - p) / 2, rel=1e-4)
+
+
+def test_at_frozen_weights_it_finds_the_exact_noise_scale_of_the_real_model():
+    """Truth: the Gram matrix of 160 rows' own gradients. Measured: ragged steps drawn from those rows."""
+    model, draw = Transformer(MODEL, seed=1), np.random.default_rng(7)
+    pool = synthetic_step(vocabulary_size=9, micro_batch_size=160, sequence_length=16).batches[0]
+    gradients = torch.stack([gradient_of(model, taken(pool, np.array([row]))) for row in range(160)]).double()
+    truth = Rows(gram=(gradients @ gradients.T).numpy(), targets=np.full(160, 16))
+    monitor, optimizer = NoiseMonitor(), adamw(model, TRAINING)
+    for number in range(1, 121):
+        cut = np.split(draw.integers(0, 160, size=12), (1, 3, 7))
+        step = SyntheticStep(batches=tuple(taken(pool, rows) for rows in cut))
+        train_step(model, optimizer, step, step=number, tokens_before=0, learning_rate=0.0, observers=[monitor])
+    estimate = monitor.estimate(confidence=0.99)
+    assert estimate.resolved
+    assert estimate.interval_tokens.covers(truth.noise_scale_tokens)
+    assert estimate.token_variance == pytest.approx(truth.token_variance, rel=0.05)
+    assert estimate.tokens == pytest.approx(truth.noise_scale_tokens, rel=0.25)
+
+
+def taken(pool: SyntheticBatch, rows: np.ndarray) -> SyntheticBatch:
+    """These rows of the pool as a micro-batch of their own."""
+    return SyntheticBatch(
+        inputs=pool.inputs[rows],
+        targets=pool.targets[rows],
+        loss_mask=pool.loss_mask[rows],
+        position_ids=pool.position_ids[rows],
+    )
+
+
+def gradient_of(model: Transformer, batch: SyntheticBatch) -> torch.Tensor:
+    """The gradient of the summed loss, flat."""
+    total, _ = micro_batch_loss(model, batch)
+    return torch.cat([gradient.flatten() for gradient in torch.autograd.grad(total, list(model.parameters()))])
 
 
 def test_watching_changes_no_bit_of_the_run():

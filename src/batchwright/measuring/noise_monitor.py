@@ -1,8 +1,9 @@
 """Watches a training run and measures its gradient noise scale as it goes: `noise_scale` as a step observer.
 
-Guarantee: it changes nothing in the run. Price, in the steps it watches: one norm per weight tensor and micro-batch
-(0.6–7 % of a step on a CPU) and the step's own gradient buffer (4·P bytes); between them, nothing. Needs steps of at
-least two micro-batches; others are counted in `steps_passed_over`.
+Guarantee: it changes nothing in the run, not a bit. Price, in the steps it watches: one norm per weight tensor and
+micro-batch (measured on the tiny shape: 0.5 % of the step's CPU time at micro-batches of 8 rows, 3.4 % at 2) and the
+step's own gradient buffer (4·P bytes); between them, nothing. Needs steps of at least two micro-batches; others are
+counted in `steps_passed_over`.
 """
 
 from collections.abc import Mapping

@@ -169,7 +169,8 @@ def epsilon_square_root(epsilon: float, k: float) -> float:
     """ε = ε₀/√k. Malladi et al. 2022 (arXiv 2205.10287): gradients of a k times larger batch are √k smaller while
     noise dominates.
 
-    Assumes noise-dominated gradients; matters only where √v is near ε.
+    Assumes noise-dominated gradients; matters only where √v is near ε. (Of the paper's bundle, this part is cited from
+    memory.)
     """
     return epsilon / math.sqrt(k)
 
