@@ -1,18 +1,14 @@
 """`batchwright plan RECIPE`: what fits and how fast, from closed forms, before anything runs. No torch."""
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from batchwright.cli.face import PEOPLE, Face
+from batchwright.cli.options import Settings
 from batchwright.cli.paint import paint_section
 from batchwright.foundation.units import GiB
 from batchwright.recipe import load_recipe
 from batchwright.workflows.plan import plan_run
 from batchwright.workflows.telling.run_plan import tell_plan
-
-Settings = Annotated[list[str] | None, Parameter(name="--set", negative=(), consume_multiple=False)]
 
 
 def plan(

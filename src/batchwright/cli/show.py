@@ -52,9 +52,9 @@ def show(
     if face.json:
         face.answer(view.to_json())
     else:
-        close = tuple(range(min(rows, batch)))
+        close = [(row, 0) for row in range(min(rows, batch))]
         blocks = [
-            *tell_batch(view, face.say, width=face.out.width, close_rows=close),
+            *tell_batch(view, face.say, width=face.out.width, close=close),
             tell_padding(index.counts, face.say),
         ]
         face.show(*(Padding(paint(block), (0, 0, 1, 0), expand=False) for block in blocks))

@@ -1,7 +1,6 @@
-"""From a recipe's words to rows: what a packing's name means, the index of a split, what store and model must share."""
+"""From a recipe's words to rows: what a packing's name means, and the index of a split."""
 
-from batchwright.foundation.errors import InputError, RecipeError, nearest
-from batchwright.model.config import ModelConfig
+from batchwright.foundation.errors import InputError, nearest
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.index_build import Progress, build_index
 from batchwright.sequences.packing import BestFit, Concatenate, Packing
@@ -44,13 +43,3 @@ def open_index(
         seed=seed,
         progress=progress,
     )
-
-
-def check_vocabulary(store: TokenStore, model: ModelConfig) -> None:
-    """The model must have exactly the store's tokens: fewer is an index error later, more is untrained rows."""
-    if store.vocabulary_size != model.vocabulary_size:
-        raise RecipeError(
-            f"the model has {model.vocabulary_size:,} tokens, the store was written with {store.vocabulary_size:,}",
-            where=str(store.directory),
-            remedy=f"[model] vocabulary_size = {store.vocabulary_size}",
-        )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from batchwright.batches.batch import Batch
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.batches.loader import BatchLoader
 from batchwright.foundation.errors import InputError
@@ -87,3 +88,19 @@ def look_at_batch(
         document_name=document_name,
     )
     return view, index
+
+
+def liveliest_step(
+    store_directory: Path, *, rows: int, sequence_length: int, steps: int, seed: int = 0
+) -> tuple[int, dict[str, int]]:
+    """Among the first `steps` batches the one in which the most documents begin, and the ledger of the epoch."""
+    store = TokenStore.open(store_directory)
+    index = open_index(store, sequence_length=sequence_length, seed=seed)
+    geometry = BatchGeometry(global_batch_size=rows, micro_batch_size=rows, sequence_length=sequence_length)
+    loader = BatchLoader(Plan.of(index, seed=seed), geometry)
+    begun = [_beginnings(next(iter(loader.step_at(step))), store.eot_id) for step in range(steps)]
+    return int(np.argmax(begun)), dict(index.counts)
+
+
+def _beginnings(batch: Batch, eot_id: int) -> int:
+    return int(((batch.inputs == eot_id) & batch.loss_mask).sum())

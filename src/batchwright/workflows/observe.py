@@ -1,19 +1,106 @@
-"""Measurements of one recipe on this machine, as plain tables: speed over micro-batches, memory over B, T and D.
+"""Measurements of one recipe on this machine, as plain tables: speed, memory, gradient noise.
 
-Price: `speed` takes the seconds it is given; `memory` two real training steps per row.
+Price: `observe_speed` takes the seconds it is given, `observe_memory` two real training steps per row,
+`observe_noise` the steps it is asked for.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from batchwright.batches.loader import BatchLoader
+from batchwright.foundation.errors import InputError
+from batchwright.measuring.noise_monitor import NoiseMonitor
 from batchwright.measuring.step_trace import trace_step
 from batchwright.measuring.throughput import measure_throughput
 from batchwright.model.config import ModelConfig
+from batchwright.model.transformer import Transformer
 from batchwright.planning.memory import step_memory
+from batchwright.recipe import Recipe
+from batchwright.training.checkpoint import Checkpoints, load_model, read_progress
 from batchwright.training.config import TrainingConfig
+from batchwright.training.optimizer import adamw
+from batchwright.training.step import train_step
+from batchwright.training.trainer import CHECKPOINTS_NAME
+from batchwright.workflows.train import geometry_of, open_data
+
+NOISE_BLOCKS = 32
+CONFIDENCE = 0.95
 
 Json = dict[str, Any]
+
+
+@contextmanager
+def on_threads(threads: int) -> Iterator[None]:
+    """torch on so many threads, and its earlier number put back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def describe_noise(monitor: NoiseMonitor, *, batch_tokens: int, drifting: bool) -> Json:
+    """What a monitor says. `drifting`: the weights changed while it watched.
+
+    Then the second half counts (a run's beginning has another noise scale), and neighbouring steps are averaged into
+    blocks, because the interval takes its observations to be independent.
+    """
+    steps = monitor.steps // 2 if drifting else monitor.steps
+    block = max(1, steps // NOISE_BLOCKS) if drifting else 1
+    if steps < 2 * block:
+        nothing = {"tokens": None, "low": None, "high": None, "tokens_per_sequence": 1.0, "confidence": CONFIDENCE}
+        return {**nothing, "steps": monitor.steps, "observations": 0, "batch_tokens": batch_tokens}
+    noise = monitor.estimate(confidence=CONFIDENCE, last_steps=steps, block_steps=block)
+    return {
+        "tokens": noise.tokens,
+        "low": noise.interval_tokens.lower,
+        "high": noise.interval_tokens.upper,
+        "tokens_per_sequence": noise.tokens_per_sequence,
+        "confidence": CONFIDENCE,
+        "steps": noise.steps,
+        "observations": noise.observations,
+        "batch_tokens": batch_tokens,
+    }
+
+
+def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, heard: Callable[[int, int], None]) -> Json:
+    """The noise scale at frozen weights: those of a run's newest checkpoint, or fresh ones.
+
+    The real step runs with a learning rate of 0, on the rows that the run would see next.
+    """
+    training, geometry = recipe.training, geometry_of(recipe)
+    loader = BatchLoader(open_data(recipe).plan, geometry)
+    newest = None if run_directory is None else Checkpoints(run_directory / CHECKPOINTS_NAME).newest()
+    if run_directory is not None and newest is None:
+        raise InputError("there is no checkpoint of a run here", where=str(run_directory), remedy="leave --run out")
+    if newest is None:
+        model = Transformer(recipe.model, seed=training.seed)
+    else:
+        model = load_model(newest)
+        loader.restore(read_progress(newest).data)
+    optimizer, monitor = adamw(model, training), NoiseMonitor()
+    for number, batches in enumerate(islice(loader, steps), start=1):
+        train_step(
+            model,
+            optimizer,
+            batches,
+            step=number,
+            tokens_before=0,
+            learning_rate=0.0,
+            isolate=training.isolate,
+            loss=training.loss,
+            observers=[monitor],
+        )
+        heard(number, steps)
+    value = describe_noise(monitor, batch_tokens=geometry.tokens_per_step, drifting=False)
+    return {**value, "checkpoint": None if newest is None else newest.name}
 
 
 def observe_speed(

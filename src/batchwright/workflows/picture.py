@@ -82,15 +82,15 @@ def _map_cell(view: BatchView, palette: Palette, row: int, part: slice) -> tuple
     return palette.letter(document), palette.style(document)
 
 
-def draw_slots(view: BatchView, row: int, *, width: int, lines: int, labels: Sequence[str]) -> Text:
-    """The first slots of one row, as many as fit into `lines` lines of `width`.
+def draw_slots(view: BatchView, row: int, *, width: int, lines: int, labels: Sequence[str], first: int = 0) -> Text:
+    """The slots of one row from `first` on, as many as fit into `lines` lines of `width`.
 
     Each line is a block of rows named by `labels`: the tokens' text, the ids the model reads, the ids it must predict.
     """
     palette = Palette.of(view)
     words = token_words([view.token_bytes(int(i)) for i in view.inputs[row]], view.documents[row].tolist())
     margin = max(cell_len(label) for label in labels) + 2
-    picture, column = Text(no_wrap=True, overflow="crop"), 0
+    picture, column = Text(no_wrap=True, overflow="crop"), first
     for _ in range(lines):
         block, column = _slots_of_a_line(view, palette, words, row, column, width - margin)
         if not block[0]:
@@ -182,6 +182,12 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable() and " " not in text:
         return text
     return "".join(_sign(character) for character in text)
+
+
+def visible_lines(text: str) -> str:
+    """Text to be read as lines: spaces and line breaks as they are, everything else as `visible` draws it."""
+    lines = text.expandtabs(4).split("\n")
+    return "\n".join(visible(line).replace(_NAMED[" "], " ") for line in lines)
 
 
 def _sign(character: str) -> str:

@@ -40,6 +40,12 @@ class Stages:
     def is_done(self, name: str, depends: object) -> bool:
         return self._kept(name, fingerprint({"stage": name, "depends": depends})) is not None
 
+    def read(self, name: str) -> Json:
+        """The result of a stage that `done` was called for before."""
+        kept = self._kept(name, self.keys[name])
+        assert kept is not None, f"stage {name} is read before it is done"
+        return kept
+
     def _file(self, name: str) -> Path:
         return self._directory / f"{name}.json"
 

@@ -13,40 +13,49 @@ PARTS = ("weights", "gradients", "optimizer", "activations", "logits_and_loss", 
 Json = Mapping[str, Any]
 
 
-def tell_throughput(points: Sequence[Json], say: Say) -> Section:
-    """Tokens per second at each micro-batch: {micro_batch_size, tokens_per_second, low, high}."""
-    speeds = {int(p["micro_batch_size"]): float(p["tokens_per_second"]) for p in points}
-    smallest, largest = min(speeds), max(speeds)
-    best = max(speeds, key=lambda size: speeds[size])
+def tell_throughput(result: Json, say: Say) -> Section:
+    """`result`: sequence_length, points of {micro_batch_size, tokens_per_second, lower_quartile, upper_quartile}."""
+    points: Sequence[Json] = result["points"]
+    smallest, largest = points[0], points[-1]
+    best = max(points, key=lambda point: point["tokens_per_second"])
+    names = ("micro_batch", "slots", "rate", "interval", "ratio")
     table = Grid(
-        header=(
-            say("throughput.micro_batch"),
-            say("throughput.slots"),
-            say("throughput.rate"),
-            say("throughput.interval"),
-            say("throughput.ratio"),
-        ),
+        header=tuple(say(f"throughput.{name}") for name in names),
         rows=tuple(
             (
                 f"{p['micro_batch_size']}",
-                f"{p['micro_batch_size'] * p['sequence_length']:,}",
+                f"{p['micro_batch_size'] * result['sequence_length']:,}",
                 f"{p['tokens_per_second']:,.0f}",
-                f"{p['low']:,.0f} – {p['high']:,.0f}",
-                f"{p['tokens_per_second'] / speeds[smallest]:.2f} ×",
+                f"{p['lower_quartile']:,.0f} – {p['upper_quartile']:,.0f}",
+                f"{p['tokens_per_second'] / smallest['tokens_per_second']:.2f} ×",
             )
             for p in points
         ),
     )
-    gain, loss = speeds[best] / speeds[smallest] - 1, 1 - speeds[largest] / speeds[best]
-    if gain < SAME_SPEED:
-        verdict = say("throughput.no_gain", best=best, share=f"{gain:.0%}")
-    else:
-        key = "throughput.falls" if loss > SAME_SPEED else "throughput.rises" if best == largest else "throughput.flat"
-        verdict = say(
-            key, best=best, ratio=f"{1 + gain:.2f}", smallest=smallest, largest=largest, share=f"{max(loss, 0):.0%}"
-        )
+    verdict = say(
+        f"throughput.{_shape_of_curve(smallest, best, largest)}",
+        best=best["micro_batch_size"],
+        ratio=f"{best['tokens_per_second'] / smallest['tokens_per_second']:.2f}",
+        smallest=smallest["micro_batch_size"],
+        largest=largest["micro_batch_size"],
+        share=f"{1 - largest['tokens_per_second'] / best['tokens_per_second']:.0%}",
+    )
     blocks = (say("throughput.intro"), table, verdict, say("throughput.accelerator"))
     return Section(title=say("throughput.title"), blocks=blocks)
+
+
+def _shape_of_curve(smallest: Json, best: Json, largest: Json) -> str:
+    """Two speeds differ when they are apart by more than `SAME_SPEED` and their quartiles do not overlap."""
+
+    def slower(one: Json, other: Json) -> bool:
+        apart = one["tokens_per_second"] < other["tokens_per_second"] * (1 - SAME_SPEED)
+        return apart and one["upper_quartile"] < other["lower_quartile"]
+
+    if not slower(smallest, best):
+        return "no_gain"
+    if best is largest:
+        return "rises"
+    return "falls" if slower(largest, best) else "flat"
 
 
 def tell_memory(result: Json, say: Say) -> Section:

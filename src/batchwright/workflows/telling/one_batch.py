@@ -1,20 +1,25 @@
 """One (B, T) batch: what the inputs to a Transformer are, and what becomes of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.units import format_bytes
 from batchwright.workflows.look import BatchView
 from batchwright.workflows.picture import draw_legend, draw_map, draw_slots
-from batchwright.workflows.section import Block, Grid, Picture
+from batchwright.workflows.section import Block, Grid, Picture, Section
 from batchwright.workflows.strings import Say
 
 LEGEND_LINES = 10
 CLOSE_LINES = 3
+SLOTS_BEFORE = 14  # of the document that ends, before the one that begins
 
 
-def tell_batch(view: BatchView, say: Say, *, width: int, close_rows: tuple[int, ...] = (0,)) -> Iterator[Block]:
-    """The map of all rows, what its signs mean, whose documents these are, and some rows from close by."""
+def tell_batch(
+    view: BatchView, say: Say, *, width: int, close: Sequence[tuple[int, int]] = ((0, 0),)
+) -> Iterator[Block]:
+    """The map of all rows, what its signs mean, whose documents these are; from close by, each (row, first slot)."""
     rows, length = view.inputs.shape
     yield say("batch.intro", rows=rows, length=length)
     picture, slots = draw_map(view, width=width)
@@ -25,9 +30,41 @@ def tell_batch(view: BatchView, say: Say, *, width: int, close_rows: tuple[int, 
     yield say("picture.key") if slots == 1 else say("picture.key.compressed", slots=slots)
     yield Picture(text=draw_legend(view, width=width, limit=LEGEND_LINES))
     labels = tuple(say(key) for key in ("slots.text", "slots.id", "slots.target"))
-    for row in close_rows:
-        yield say("batch.slots", row=row)
-        yield Picture(text=draw_slots(view, row, width=width, lines=CLOSE_LINES, labels=labels))
+    for row, first in close:
+        yield say("batch.slots", row=row, first=first)
+        yield Picture(text=draw_slots(view, row, width=width, lines=CLOSE_LINES, labels=labels, first=first))
+
+
+def batch_section(
+    view: BatchView,
+    ledger: Mapping[str, int],
+    *,
+    width: int,
+    model_width: int,
+    vocabulary_size: int,
+    searched: int,
+    say: Say,
+) -> Section:
+    """The demo's second chapter: the batch seen, its padding, and what becomes of it inside a model."""
+    rows, length = view.inputs.shape
+    return Section(
+        title=say("batch.title"),
+        blocks=(
+            *tell_batch(view, say, width=width, close=(_a_beginning(view),)),
+            say("batch.chosen", step=view.step, searched=searched),
+            tell_padding(ledger, say),
+            *tell_shapes(rows, length, model_width, vocabulary_size, say),
+        ),
+    )
+
+
+def _a_beginning(view: BatchView) -> tuple[int, int]:
+    """(row, slot) a little before the place where a document begins inside a row; (0, 0) if none does."""
+    rows, slots = np.nonzero((view.inputs == view.eot_id) & view.loss_mask)
+    inside = np.flatnonzero(slots >= SLOTS_BEFORE)
+    if not inside.size:
+        return 0, 0
+    return int(rows[inside[0]]), int(slots[inside[0]]) - SLOTS_BEFORE
 
 
 def tell_padding(ledger: Mapping[str, int], say: Say) -> str:
@@ -37,10 +74,14 @@ def tell_padding(ledger: Mapping[str, int], say: Say) -> str:
         rows=f"{ledger['rows']:,}",
         slots=f"{ledger['slots']:,}",
         padding=f"{ledger['padding']:,}",
-        share=f"{ledger['padding'] / ledger['slots']:.2%}",
+        share=_share(ledger["padding"], ledger["slots"]),
         cut=f"{ledger['documents_cut']:,}",
         documents=f"{ledger['documents']:,}",
     )
+
+
+def _share(part: int, whole: int) -> str:
+    return "< 0.01%" if 0 < part < whole / 10_000 else f"{part / whole:.2%}"
 
 
 def tell_shapes(rows: int, length: int, width: int, vocabulary_size: int, say: Say) -> tuple[Block, ...]:

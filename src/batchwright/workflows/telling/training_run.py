@@ -13,7 +13,7 @@ LINES = 10
 
 
 def tell_training(result: Mapping[str, Any], geometry: str, say: Say) -> Section:
-    """The third chapter. `result`: parameters, vocabulary_size, steps (records), evaluations, seconds."""
+    """The third chapter. `result`: parameters, vocabulary_size, steps (records), evaluations, …"""
     steps, evaluations = result["steps"], result["evaluations"]
     uniform = math.log(result["vocabulary_size"])
     first, last = steps[0]["loss"], evaluations[-1]["loss"]
@@ -40,8 +40,8 @@ def tell_training(result: Mapping[str, Any], geometry: str, say: Say) -> Section
             "train.speed",
             tokens=f"{tokens:,}",
             steps=f"{len(steps):,}",
-            seconds=format_seconds(result["seconds"]),
-            rate=f"{tokens / result['seconds']:,.0f}",
+            seconds=format_seconds(result["training_seconds"]),
+            rate=f"{tokens / result['training_seconds']:,.0f}",
         )
     )
     return Section(title=say("train.title"), blocks=tuple(blocks))

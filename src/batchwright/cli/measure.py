@@ -1,0 +1,162 @@
+"""`batchwright measure noise|throughput|memory|sweep RECIPE`: observes by running, and says how sure it is."""
+
+from pathlib import Path
+
+from cyclopts import App
+
+from batchwright.cli.face import PEOPLE, Face
+from batchwright.cli.options import Settings, Sizes
+from batchwright.cli.paint import paint_section
+from batchwright.recipe import load_recipe
+from batchwright.workflows.telling.batch_size import tell_memory, tell_noise, tell_throughput
+from batchwright.workflows.telling.sweep import tell_sweep
+
+app = App(name="measure", result_action="return_value")
+
+
+@app.command
+def noise(
+    recipe: Path, /, *, set: Settings = None, run: Path | None = None, steps: int = 64, face: Face = PEOPLE
+) -> None:
+    """The gradient noise scale at frozen weights, with an interval.
+
+    Parameters
+    ----------
+    recipe
+        A recipe in TOML; a step must have two or more micro-batches.
+    set
+        Overrides one value: --set training.micro_batch_size=4. May be given several times.
+    run
+        A run directory: measure at its newest checkpoint. By default at fresh weights.
+    steps
+        How many batches are measured.
+    """
+    from batchwright.workflows.observe import observe_noise
+
+    loaded = load_recipe(recipe, settings=set or ())
+    with face.progress(face.say("demo.stage.noise")) as advance:
+        result = observe_noise(loaded, run, steps=steps, heard=advance)
+    face.answer(result, paint_section(tell_noise(result, face.say)))
+
+
+@app.command
+def throughput(
+    recipe: Path,
+    /,
+    *,
+    set: Settings = None,
+    micro_batch: Sizes = (1, 2, 4, 8, 16, 32, 64),
+    seconds: float = 20.0,
+    face: Face = PEOPLE,
+) -> None:
+    """Tokens per second at each micro-batch.
+
+    Parameters
+    ----------
+    recipe
+        A recipe in TOML.
+    set
+        Overrides one value: --set training.sequence_length=64. May be given several times.
+    micro_batch
+        The sizes to measure.
+    seconds
+        About how long to measure.
+    """
+    from batchwright.workflows.observe import observe_speed
+
+    loaded = load_recipe(recipe, settings=set or ())
+    with face.progress(face.say("demo.stage.throughput")) as advance:
+        advance(0, None, note=", ".join(map(str, micro_batch)))
+        result = observe_speed(loaded.model, loaded.training, micro_batch_sizes=micro_batch, seconds=seconds)
+    face.answer(result, paint_section(tell_throughput(result, face.say)))
+
+
+@app.command
+def memory(
+    recipe: Path,
+    /,
+    *,
+    set: Settings = None,
+    rows: Sizes = (1, 4, 16),
+    lengths: Sizes = (64, 128, 256),
+    widths: Sizes = (32, 64, 128),
+    face: Face = PEOPLE,
+) -> None:
+    """Peak bytes by part as B, T and D vary: the closed form beside what the real step allocates.
+
+    Parameters
+    ----------
+    recipe
+        A recipe in TOML.
+    set
+        Overrides one value: --set training.micro_batch_size=4. May be given several times.
+    rows
+        Values of B, the micro-batch.
+    lengths
+        Values of T, tokens per row.
+    widths
+        Values of D, the model's width.
+    """
+    from batchwright.workflows.observe import observe_memory
+
+    loaded = load_recipe(recipe, settings=set or ())
+    with face.progress(face.say("demo.stage.memory")) as advance:
+        result = observe_memory(
+            loaded.model, loaded.training, rows=rows, lengths=lengths, widths=widths, progress=advance
+        )
+    face.answer(result, paint_section(tell_memory(result, face.say)))
+
+
+@app.command
+def sweep(
+    recipe: Path,
+    /,
+    *,
+    out: Path,
+    set: Settings = None,
+    batch: Sizes,
+    seeds: int = 2,
+    tokens: str = "400k",
+    rule: str = "sqrt",
+    workers: int | None = None,
+    face: Face = PEOPLE,
+) -> None:
+    """Several batch sizes at the same number of tokens, with and without the learning rate adjusted.
+
+    Parameters
+    ----------
+    recipe
+        A recipe in TOML; its global batch is the reference and must be among the sizes.
+    out
+        Where finished runs are kept; the same command again does only what is missing.
+    set
+        Overrides one value: --set training.learning_rate=0.002. May be given several times.
+    batch
+        Global batch sizes in sequences: --batch 8 --batch 32 --batch 128.
+    seeds
+        How many seeds for each setting; two at least for any verdict.
+    tokens
+        Budget of every run, as 400k or 2M.
+    rule
+        How the learning rate follows the batch: constant, sqrt or linear.
+    workers
+        Runs beside each other; by default one per core.
+    """
+    from batchwright.foundation.units import parse_count
+    from batchwright.workflows.plots import plot_sweep
+    from batchwright.workflows.sweep import sweep as run_sweep
+
+    loaded = load_recipe(recipe, settings=set or ())
+    with face.progress(face.say("demo.stage.sweep")) as advance:
+        result = run_sweep(
+            loaded,
+            out,
+            batch_sizes=batch,
+            seeds=range(seeds),
+            tokens=parse_count(tokens),
+            rule=rule,
+            workers=workers,
+            heard=advance,
+        )
+    plot_sweep(result["runs"], out / "loss.png")
+    face.answer(result, paint_section(tell_sweep(result, face.say)), str(out / "loss.png"))

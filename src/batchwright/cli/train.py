@@ -1,0 +1,94 @@
+"""`batchwright train RECIPE`: the reference trainer. Goes on where it was stopped; Ctrl-C ends it with a checkpoint."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from batchwright.cli.face import PEOPLE, Advance, Face
+from batchwright.cli.main import EXIT_INTERRUPTED
+from batchwright.cli.options import Settings
+from batchwright.foundation.units import format_count
+from batchwright.recipe import load_recipe
+from batchwright.training.step import StepRecord
+from batchwright.workflows.telling.one_batch import tell_geometry
+from batchwright.workflows.train import Record, geometry_of, records_of
+from batchwright.workflows.train import train as train_recipe
+
+
+def train(
+    recipe: Path,
+    /,
+    *,
+    out: Path | None = None,
+    set: Settings = None,
+    tokens: str | None = None,
+    steps: int | None = None,
+    fresh: bool = False,
+    face: Face = PEOPLE,
+) -> int:
+    """Train a recipe. Called again it continues from the last checkpoint, and the loss curve is the same.
+
+    Parameters
+    ----------
+    recipe
+        A recipe in TOML.
+    out
+        Run directory; by default runs/ and the recipe's name.
+    set
+        Overrides one value: --set training.micro_batch_size=4. May be given several times.
+    tokens
+        The whole budget, as 2M or 2_000_000; the same as --set training.tokens=.
+    steps
+        Pause after this many steps in all; the schedule stays that of the whole budget.
+    fresh
+        Forget what was trained in this directory before.
+    """
+    settings = [*(set or ()), *([f"training.tokens={tokens}"] if tokens is not None else [])]
+    loaded = load_recipe(recipe, settings=settings)
+    directory = out if out is not None else Path("runs") / recipe.stem
+    face.show(tell_geometry(geometry_of(loaded), face.say))
+    with face.progress(face.say("training.title"), unit=format_count) as advance:
+        result = train_recipe(
+            loaded,
+            directory,
+            fresh=fresh,
+            until_step=steps,
+            on_record=follow(advance, loaded.training.tokens),
+        )
+    logged, evaluations = records_of(directory)
+    value = {
+        "run": str(directory),
+        "reason": result.reason,
+        "step": result.step,
+        "tokens": result.tokens,
+        "resumed_from": result.resumed_from,
+        "loss": logged[-1]["loss"] if logged else None,
+        "validation_loss": evaluations[-1]["loss"] if evaluations else None,
+        "bits_per_byte": evaluations[-1]["bits_per_byte"] if evaluations else None,
+    }
+    sentence = face.say(
+        f"training.{result.reason}",
+        steps=f"{result.step:,}",
+        tokens=f"{result.tokens:,}",
+        loss=_number(value["loss"]),
+        validation=_number(value["validation_loss"]),
+        place=str(directory),
+    )
+    if result.resumed_from is not None:
+        face.show(face.say("training.resumed", step=f"{result.resumed_from:,}"))
+    face.answer(value, sentence)
+    return EXIT_INTERRUPTED if result.reason == "interrupted" else 0
+
+
+def follow(advance: Advance, total_tokens: int) -> Callable[[Record], None]:
+    """Shows every step's loss and speed beside the bar."""
+
+    def heard(record: Record) -> None:
+        if isinstance(record, StepRecord):
+            note = f"loss {record.loss:.3f}  {record.tokens_per_second:,.0f} tokens/s"
+            advance(record.tokens, total_tokens, note=note)
+
+    return heard
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,111 @@
+"""A recipe and a store become a run directory: the data is opened, the trainer runs, the recipe is kept beside it."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batchwright.batches.geometry import BatchGeometry
+from batchwright.foundation.errors import InputError
+from batchwright.foundation.files import WriterLock, translated, write_atomic
+from batchwright.recipe import Recipe
+from batchwright.sequences.index import SequenceIndex
+from batchwright.sequences.plan import Plan
+from batchwright.tokens.store import TokenStore
+from batchwright.training.evaluation import Evaluation
+from batchwright.training.run_log import read_log
+from batchwright.training.step import StepObserver, StepRecord
+from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, RunResult, Trainer
+from batchwright.workflows.data import open_index
+
+RECIPE_NAME = "recipe.toml"
+
+Record = StepRecord | Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunData:
+    """What a recipe's run reads."""
+
+    store: TokenStore
+    plan: Plan
+    validation: SequenceIndex | None
+    validation_bytes_per_token: float | None
+
+
+def open_data(recipe: Recipe) -> RunData:
+    """The rows of a recipe; builds the sequence indexes that are not there yet."""
+    store = TokenStore.open(Path(recipe.data.store))
+    wanted = {
+        "sequence_length": recipe.training.sequence_length,
+        "packing": recipe.data.packing,
+        "seed": recipe.data.seed,
+    }
+    held_out = store.split("validation").counts
+    return RunData(
+        store=store,
+        plan=Plan.of(open_index(store, split="train", **wanted), seed=recipe.data.seed),
+        validation=open_index(store, split="validation", **wanted) if held_out.documents else None,
+        validation_bytes_per_token=held_out.text_bytes / held_out.tokens if held_out.tokens else None,
+    )
+
+
+def geometry_of(recipe: Recipe) -> BatchGeometry:
+    """The batch of a recipe on one rank."""
+    return BatchGeometry(
+        global_batch_size=recipe.training.global_batch_size,
+        micro_batch_size=recipe.training.micro_batch_size,
+        sequence_length=recipe.training.sequence_length,
+    )
+
+
+def train(
+    recipe: Recipe,
+    run_directory: Path,
+    *,
+    fresh: bool = False,
+    until_step: int | None = None,
+    observers: Sequence[StepObserver] = (),
+    on_record: Callable[[Record], None] | None = None,
+) -> RunResult:
+    """Train, or go on training, in `run_directory`. `fresh` forgets what was trained there before."""
+    data = open_data(recipe)
+    trainer = Trainer(
+        model_config=recipe.model,
+        training_config=recipe.training,
+        plan=data.plan,
+        run_directory=run_directory,
+        validation=data.validation,
+        validation_bytes_per_token=data.validation_bytes_per_token,
+        observers=observers,
+        on_record=on_record,
+    )
+    _claim(run_directory, fresh=fresh)
+    write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
+    return trainer.run(until_step=until_step)
+
+
+def records_of(run_directory: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(steps, evaluations) of a run, as its log has them."""
+    records = read_log(run_directory / LOG_NAME)
+    return [r for r in records if r["kind"] == "step"], [r for r in records if r["kind"] == "evaluation"]
+
+
+def _claim(run_directory: Path, *, fresh: bool) -> None:
+    """Make the directory ours: refuse one that holds something else, and forget an earlier run if asked to."""
+    with translated(run_directory):
+        run_directory.mkdir(parents=True, exist_ok=True)
+        ours = (run_directory / RECIPE_NAME).exists() or not any(
+            path for path in run_directory.iterdir() if path.name != ".lock"
+        )
+    if not ours:
+        raise InputError(
+            "the directory holds other things, and no run (no recipe.toml)",
+            where=str(run_directory),
+            remedy="choose a directory that is empty or does not exist",
+        )
+    if fresh:
+        with WriterLock(run_directory), translated(run_directory):
+            shutil.rmtree(run_directory / CHECKPOINTS_NAME, ignore_errors=True)
+            (run_directory / LOG_NAME).unlink(missing_ok=True)
