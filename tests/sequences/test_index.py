@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 
 import batchwright.sequences.index_build as index_build
+from batchwright.foundation.array_file import HEADER_BYTES, ArrayFile
 from batchwright.foundation.errors import CorruptDataError, InputError, LockedError
 from batchwright.foundation.files import WriterLock
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.index_build import build_index, windows
 from batchwright.sequences.packing import BestFit, Concatenate, Packing
 from batchwright.sequences.stored_tokens import StoredTokens
-from tests.sequences.small_store import SmallStore, write_store
+from tests.sequences.small_store import SmallShard, SmallStore, write_store
 
 POLICIES: list[Packing] = [BestFit(window_documents=8, block_documents=2), BestFit(), Concatenate()]
 LENGTHS = [5, 3, 9, 2, 20, 1, 7, 4, 4, 13, 6, 2, 8, 31]
@@ -128,6 +130,21 @@ def test_a_damaged_index_is_named(store: SmallStore, damage: str) -> None:
     with pytest.raises((CorruptDataError, InputError)) as error:
         SequenceIndex.open(index.directory, StoredTokens.of(store))
     assert index.directory.name in str(error.value)
+
+
+def test_damaged_document_ends_are_found_before_they_are_believed(store: SmallStore) -> None:
+    index = build_index(store, sequence_length=6)
+    file = store.directory / "00000.documents"
+    content = bytearray(file.read_bytes())
+    content[HEADER_BYTES] ^= 1
+    file.write_bytes(content)
+    damaged = SmallShard(tokens=store.train.shards[0].tokens, documents=ArrayFile.open(file, "documents", "<i8"))
+    split = replace(store.train, shards=(damaged, *store.train.shards[1:]))
+    opened = SequenceIndex.open(index.directory, StoredTokens.of(replace(store, train=split)))
+    with pytest.raises(CorruptDataError, match="00000.documents"):
+        opened.document_table.documents_at(opened.starts.array)
+    with pytest.raises(CorruptDataError, match="00000.documents"):
+        build_index(replace(store, train=split), sequence_length=7)
 
 
 def test_an_empty_split_is_refused(store: SmallStore) -> None:

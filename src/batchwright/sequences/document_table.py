@@ -108,8 +108,12 @@ class DocumentTable:
         return starts[:filled], lengths[:filled]
 
     def documents_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(N,) token addresses → (N,) document numbers."""
+        """(N,) token addresses → (N,) document numbers. The ends of a shard are checked when first asked for."""
+        for shard in np.unique(np.searchsorted(self._token_firsts, places, "right") - 1):
+            ends = self._shards[int(shard)].documents
+            if ends.unchecked.any():
+                ends.check(0, ends.count)
         out = np.empty(places.shape[0], np.int64)
-        ends = self._ends
-        _documents_at(ends.addresses, ends.firsts, self._token_firsts, ends.like, places, out)
+        table = self._ends
+        _documents_at(table.addresses, table.firsts, self._token_firsts, table.like, places, out)
         return out
