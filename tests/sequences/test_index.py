@@ -141,9 +141,9 @@ def test_damaged_document_ends_are_found_before_they_are_believed(store: SmallSt
     damaged = SmallShard(tokens=store.train.shards[0].tokens, documents=ArrayFile.open(file, "documents", "<i8"))
     split = replace(store.train, shards=(damaged, *store.train.shards[1:]))
     opened = SequenceIndex.open(index.directory, StoredTokens.of(replace(store, train=split)))
-    with pytest.raises(CorruptDataError, match="00000.documents"):
+    with pytest.raises(CorruptDataError, match=r"00000\.documents"):
         opened.document_table.documents_at(opened.starts.array)
-    with pytest.raises(CorruptDataError, match="00000.documents"):
+    with pytest.raises(CorruptDataError, match=r"00000\.documents"):
         build_index(replace(store, train=split), sequence_length=7)
 
 
