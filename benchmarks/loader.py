@@ -4,7 +4,7 @@ benchmarks.loader`.
 Everything a contender does to hand over (B, T) inputs and targets is timed, all its threads counted; ours also makes
 loss mask, position ids, cu_seqlens and (where said) the certificate. The first row is the limit: copying as many
 contiguous ids into the same two arrays. Tokens are random, document lengths lognormal (mean ~800), all in the page
-cache. """
+cache."""
 
 import argparse
 import sys
