@@ -94,6 +94,14 @@ def test_a_shift_that_all_cells_of_a_seed_share_is_not_noise():
     assert verdict.noise == pytest.approx(0.0, abs=1e-9)
 
 
+def test_the_spread_is_told_with_and_without_what_sampling_makes_of_it():
+    verdict = judged(SMALL_IS_BEST)
+    assert [cell.step_spread for cell in verdict.cells] == pytest.approx([0.1] * 5)
+    assert verdict.cell(8, adjusted=False).scaled_spread == pytest.approx(0.05)
+    assert verdict.cell(32, adjusted=False).scaled_spread == pytest.approx(0.1)
+    assert verdict.cell(128, adjusted=True).scaled_spread == pytest.approx(0.2)
+
+
 def test_one_seed_resolves_nothing():
     verdict = verdict_of(sweep(SMALL_IS_BEST, seeds=1), reference_batch_size=32)
     assert verdict.margin is None

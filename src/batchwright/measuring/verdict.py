@@ -36,7 +36,11 @@ class Cell:
     diverged: int
     steps: int
     wall_seconds: float
+    cpu_seconds: float
     step_spread: float | None
+    scaled_spread: float | None
+    """step_spread · √(batch / reference batch). Sampling alone makes it the same at every batch size: what exceeds the
+    reference's is restlessness of the training itself."""
     spikes: float
     """Mean per run."""
 
@@ -84,7 +88,7 @@ def verdict_of(outcomes: Sequence[RunOutcome], *, reference_batch_size: int, con
     groups: dict[tuple[int, bool], list[RunOutcome]] = {}
     for outcome in outcomes:
         groups.setdefault((outcome.global_batch_size, outcome.adjusted), []).append(outcome)
-    cells = {name: _cell(runs) for name, runs in sorted(groups.items())}
+    cells = {name: _cell(runs, reference_batch_size) for name, runs in sorted(groups.items())}
     finished = [cell for cell in cells.values() if cell.validation_loss is not None]
     if not finished:
         raise InputError("every run of the sweep diverged", remedy="a lower learning rate or a longer warm-up")
@@ -120,11 +124,13 @@ def verdict_of(outcomes: Sequence[RunOutcome], *, reference_batch_size: int, con
     )
 
 
-def _cell(runs: Sequence[RunOutcome]) -> Cell:
+def _cell(runs: Sequence[RunOutcome], reference_batch_size: int) -> Cell:
     losses = [run.validation_loss for run in runs if run.validation_loss is not None]
     spreads = [run.stability.step_spread for run in runs if run.stability.step_spread is not None]
+    spread = float(np.mean(spreads)) if spreads else None
+    size = runs[0].global_batch_size
     return Cell(
-        global_batch_size=runs[0].global_batch_size,
+        global_batch_size=size,
         adjusted=runs[0].adjusted,
         learning_rate=runs[0].learning_rate,
         validation_loss=float(np.mean(losses)) if len(losses) == len(runs) else None,
@@ -132,7 +138,9 @@ def _cell(runs: Sequence[RunOutcome]) -> Cell:
         diverged=len(runs) - len(losses),
         steps=max(run.steps for run in runs),
         wall_seconds=float(np.mean([run.wall_seconds for run in runs])),
-        step_spread=float(np.mean(spreads)) if spreads else None,
+        cpu_seconds=float(np.mean([run.cpu_seconds for run in runs])),
+        step_spread=spread,
+        scaled_spread=None if spread is None else spread * math.sqrt(size / reference_batch_size),
         spikes=float(np.mean([run.stability.spikes for run in runs])),
     )
 
