@@ -277,7 +277,7 @@ class Demo:
         from batchwright.measuring.noise_monitor import NoiseMonitor
         from batchwright.training.step import StepRecord
         from batchwright.workflows.observe import describe_noise, on_threads
-        from batchwright.workflows.train import records_of, train
+        from batchwright.workflows.train import geometry_of, records_of, train
 
         monitor = NoiseMonitor()
 

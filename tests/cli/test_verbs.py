@@ -1,0 +1,212 @@
+"""Every verb does its work on real files, answers one object, and says what is wrong with what it is given."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from batchwright.cli.main import main
+from tests.cli.conftest import Run
+
+# prepare
+
+
+def test_prepare_accounts_for_every_document_and_finds_finished_work(run: Run, text: Path, store: Path) -> None:
+    words = ("prepare", text, "--out", store, "--tokenizer", "train:320", "--validation", "0.2", "--workers", "1")
+    code, again = run(*words)
+    assert code == 0
+    tally = again["tally"]
+    assert tally["read"]["documents"] == 63
+    assert tally["kept"]["documents"] == again["counts"]["documents"] == 61
+    assert set(tally["dropped"]) == {"empty", "duplicate"}
+    assert again["splits"]["validation"]["documents"] > 0
+
+
+def test_prepare_refuses_to_overwrite_another_store(run: Run, text: Path, store: Path) -> None:
+    code, answer = run("prepare", text, "--out", store, "--tokenizer", "bytes", "--workers", "1")
+    assert code == 1
+    assert "not overwritten" in answer["error"]["what"]
+
+
+def test_prepare_says_what_is_wrong_with_its_input(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out"
+    for words in (["empty"], ["absent.txt"], ["*.jsonl"]):
+        code, answer = run("prepare", *(tmp_path / word for word in words), "--out", out, "--workers", "1")
+        assert code == 1, answer
+        assert "kind" in answer["error"]
+    (tmp_path / "bad.txt").write_bytes(b"fine \xff not fine")
+    code, answer = run("prepare", tmp_path / "bad.txt", "--out", out, "--workers", "1")
+    assert code == 1
+    assert "bad.txt" in answer["error"]["text"]
+
+
+def test_a_tokenizer_that_does_not_exist_is_named(run: Run, text: Path, tmp_path: Path) -> None:
+    code, answer = run("prepare", text, "--out", tmp_path / "out", "--tokenizer", "byte")
+    assert code == 1
+    assert "'bytes'" in answer["error"]["text"]
+
+
+# show
+
+
+def test_show_prints_the_arrays_of_a_step(run: Run, store: Path) -> None:
+    code, batch = run("show", store, "-B", 4, "-T", 32)
+    assert code == 0
+    assert batch["shape"] == [4, 32]
+    for name in ("inputs", "targets", "loss_mask", "position_ids", "documents"):
+        assert np.array(batch[name]).shape == (4, 32), name
+    inputs, targets = np.array(batch["inputs"]), np.array(batch["targets"])
+    positions, mask = np.array(batch["position_ids"]), np.array(batch["loss_mask"])
+    within = (positions[:, 1:] > 0) & mask[:, 1:]
+    assert (inputs[:, 1:][within] == targets[:, :-1][within]).all(), "a target is the next input of its document"
+    assert batch["cu_seqlens"][0] == 0
+    assert batch["cu_seqlens"][-1] == 128
+
+
+def test_show_gives_other_batches_at_other_steps_and_the_same_one_again(run: Run, store: Path) -> None:
+    first, third, again = (run("show", store, "-B", 2, "-T", 16, "--step", step)[1] for step in (0, 3, 0))
+    assert first["inputs"] == again["inputs"] != third["inputs"]
+
+
+def test_show_draws_for_people(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(store), "-B", "3", "-T", "64", "--lang", "zh"]) == 0
+    drawn = capsys.readouterr().out
+    assert "形状为 (B, T) 的数组" in drawn
+    assert "\n0  " in drawn
+    assert "\x1b" not in drawn, "no colour where nobody sees it"
+
+
+def test_show_imports_no_torch(store: Path) -> None:
+    code = (
+        "import sys; from batchwright.cli.main import main; "
+        f"main(['show', {str(store)!r}, '-B', '2', '-T', '16', '--json']); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_show_refuses_what_is_not_there(run: Run, store: Path, tmp_path: Path) -> None:
+    assert run("show", tmp_path / "absent")[0] == 1
+    code, answer = run("show", store, "-B", 100_000, "-T", 32)
+    assert code == 1
+    assert "larger than the data" in answer["error"]["what"]
+    code, answer = run("show", store, "--split", "validaton")
+    assert "validation" in answer["error"]["text"]
+    assert run("show", store, "--step", -1)[0] == 1
+
+
+# verify
+
+
+def test_verify_finds_a_flipped_bit_and_exits_with_3(run: Run, store: Path, tmp_path: Path) -> None:
+    import shutil
+
+    assert run("verify", store)[1]["sound"] is True
+    broken = tmp_path / "broken"
+    shutil.copytree(store, broken)
+    file = broken / "00000.tokens"
+    content = bytearray(file.read_bytes())
+    content[-9] ^= 1
+    file.write_bytes(content)
+    code, answer = run("verify", broken)
+    assert code == 3
+    assert "00000.tokens" in orjson.dumps(answer).decode()
+
+
+# plan
+
+
+def test_plan_says_what_a_run_would_need(run: Run, recipe: Path) -> None:
+    code, plan = run("plan", recipe)
+    assert code == 0
+    assert plan["geometry"]["accumulation"] == 2
+    assert plan["steps"] == 8
+    assert plan["peak_bytes"] == sum(plan["parts"].values())
+    assert all(reason["because"] and reason["source"] for reason in plan["reasons"])
+
+
+def test_plan_knows_when_nothing_fits(run: Run, recipe: Path) -> None:
+    code, answer = run("plan", recipe, "--memory-gib", "0.00001")
+    assert code == 4
+    assert answer["error"]["kind"] == "ResourceError"
+
+
+def test_plan_imports_no_torch(recipe: Path) -> None:
+    code = (
+        "import sys; from batchwright.cli.main import main; "
+        f"main(['plan', {str(recipe)!r}, '--json']); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+# train
+
+
+def test_train_pauses_goes_on_and_ends_where_one_run_ends(run: Run, recipe: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    code, once = run("train", recipe, "--out", whole)
+    assert (code, once["reason"], once["step"]) == (0, "finished", 8)
+    assert run("train", recipe, "--out", parts, "--steps", 3)[1]["reason"] == "paused"
+    code, resumed = run("train", recipe, "--out", parts)
+    assert (code, resumed["resumed_from"], resumed["step"]) == (0, 3, 8)
+    assert resumed["loss"] == once["loss"]
+    assert resumed["validation_loss"] == once["validation_loss"]
+    assert run("train", recipe, "--out", parts, "--fresh")[1]["resumed_from"] is None
+
+
+def test_train_refuses_another_recipe_in_the_same_directory(run: Run, recipe: Path, tmp_path: Path) -> None:
+    assert run("train", recipe, "--out", tmp_path / "run")[0] == 0
+    code, answer = run("train", recipe, "--out", tmp_path / "run", "--set", "training.learning_rate=0.5")
+    assert code == 1
+    assert "learning_rate" in answer["error"]["what"]
+
+
+def test_train_refuses_a_vocabulary_that_does_not_match(run: Run, recipe: Path, tmp_path: Path) -> None:
+    code, answer = run("train", recipe, "--out", tmp_path / "run", "--set", "model.vocabulary_size=100")
+    assert code == 1
+    assert "320" in answer["error"]["text"]
+
+
+def test_train_refuses_a_directory_that_holds_other_things(run: Run, recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"")
+    code, answer = run("train", recipe, "--out", tmp_path / "photos")
+    assert code == 1
+    assert "holds other things" in answer["error"]["what"]
+
+
+# measure
+
+
+def test_measure_noise_needs_micro_batches_and_gives_an_interval(run: Run, recipe: Path) -> None:
+    code, noise = run("measure", "noise", recipe, "--steps", 6)
+    assert code == 0
+    assert noise["steps"] == 6
+    assert noise["batch_tokens"] == 256
+
+
+def test_measure_throughput_reports_what_it_ran(run: Run, recipe: Path) -> None:
+    code, speed = run("measure", "throughput", recipe, "--micro-batch", 1, "--micro-batch", 2, "--seconds", "0.1")
+    assert code == 0
+    assert [point["micro_batch_size"] for point in speed["points"]] == [1, 2]
+
+
+def test_measure_memory_puts_formula_beside_trace(run: Run, recipe: Path) -> None:
+    words = ("--rows", 1, "--rows", 2, "--lengths", 16, "--widths", 16)
+    code, memory = run("measure", "memory", recipe, *words)
+    assert code == 0
+    assert [row["B"] for row in memory["by_rows"]] == [1, 2]
+    for row in memory["by_rows"]:
+        assert row["peak_bytes"] == pytest.approx(row["traced_bytes"], rel=0.02)
+
+
+def test_measure_sweep_compares_batches_at_equal_tokens(run: Run, recipe: Path, tmp_path: Path) -> None:
+    words = ("--out", tmp_path / "sweep", "--batch", 4, "--batch", 8, "--tokens", "1024", "--workers", 1)
+    code, swept = run("measure", "sweep", recipe, *words)
+    assert code == 0
+    assert len(swept["runs"]) == 6
+    assert {len(r["losses"]) * r["tokens_per_step"] for r in swept["runs"]} == {1024}
+    assert (tmp_path / "sweep" / "loss.png").read_bytes().startswith(b"\x89PNG")
