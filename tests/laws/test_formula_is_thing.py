@@ -18,8 +18,8 @@ from batchwright.measuring.step_trace import trace_step
 from batchwright.model import loss as real_loss
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
-from batchwright.planning import memory as closed_form
-from batchwright.planning.memory import LossForm, StepMemory, step_memory
+from batchwright.planning.memory import StepMemory, step_memory
+from batchwright.planning.moments import LossForm, StepArithmetic, chunk_slots
 
 BYTES_TOLERANCE = 16  # scalars of the loss that come and go
 SHAPES = st.builds(
@@ -176,8 +176,8 @@ def test_the_grid_reaches_peaks_in_different_phases():
 
 def _with(names: str, change: Callable[[object], object]) -> bool:
     """Whether every step of the grid still agrees when one piece of the arithmetic is changed."""
-    original = getattr(closed_form._Step, names)
-    with patch.object(closed_form._Step, names, property(lambda self: change(original.fget(self)))):
+    original = getattr(StepArithmetic, names)
+    with patch.object(StepArithmetic, names, property(lambda self: change(original.fget(self)))):
         return all(abs(step.predicted().peak_bytes - step.traced_bytes()) <= BYTES_TOLERANCE for step in GRID[:3])
 
 
@@ -196,4 +196,4 @@ def test_one_phase_taken_for_the_whole_step_is_caught():
 
 @pytest.mark.parametrize("vocabulary_size", [2, 257, 2047, 2048, 2049, 50257, 200_000])
 def test_the_chunk_of_the_form_is_the_chunk_of_the_loss(vocabulary_size: int):
-    assert closed_form.chunk_slots(vocabulary_size) == real_loss.chunk_slots(vocabulary_size)
+    assert chunk_slots(vocabulary_size) == real_loss.chunk_slots(vocabulary_size)

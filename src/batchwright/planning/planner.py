@@ -13,7 +13,8 @@ from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import InputError, ResourceError
 from batchwright.foundation.units import format_bytes
 from batchwright.model.config import ModelConfig
-from batchwright.planning.memory import LossForm, StepMemory, step_memory
+from batchwright.planning.memory import StepMemory, step_memory
+from batchwright.planning.moments import LossForm
 
 RESERVE_FRACTION = 0.15
 """Kept free for what an allocator reserves above the live bytes: 13–17 % in published GPU figures (a prior, not
