@@ -28,8 +28,9 @@ def test_every_row_is_seen_once_in_order(index: SequenceIndex, micro_batch_size:
     assert targets == index.target_count
 
 
-def test_fewer_rows_are_the_first_ones(index: SequenceIndex) -> None:
-    assert [b.rows.tolist() for b in (next(evaluation_batches(index, 4, rows=3)),)] == [[0, 1, 2, -1]]
+def test_fewer_rows_are_spread_over_the_index(index: SequenceIndex) -> None:
+    (batch,) = (next(evaluation_batches(index, 4, rows=3)),)
+    assert batch.rows.tolist() == [0, index.row_count // 3, 2 * index.row_count // 3, -1]
 
 
 def test_nothing_to_evaluate_is_refused(index: SequenceIndex) -> None:

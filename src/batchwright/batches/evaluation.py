@@ -20,8 +20,9 @@ from batchwright.sequences.index import SequenceIndex
 def evaluation_batches(
     index: SequenceIndex, micro_batch_size: int, *, rows: int | None = None, ids_dtype: DTypeLike = np.int64
 ) -> Iterator[Batch]:
-    """Batches over the first `rows` rows (default: all), each valid until the next is taken. `positions` are the row
-    numbers, `epochs` 0. Raises InputError (no rows, micro_batch_size < 1)."""
+    """Batches over all rows, or `rows` of them spread evenly over the index (neighbouring rows are often pieces of one
+    long document, so the first ones would be a few documents only). Each is valid until the next is taken;
+    `positions` count the rows evaluated, `epochs` are 0. Raises InputError (no rows, micro_batch_size < 1)."""
     stop = index.row_count if rows is None else min(rows, index.row_count)
     if stop < 1 or micro_batch_size < 1:
         raise InputError(f"evaluation over {stop} rows in micro-batches of {micro_batch_size}", remedy="both from 1")
@@ -33,5 +34,5 @@ def _batches(index: SequenceIndex, micro_batch_size: int, stop: int, dtype: DTyp
     collator = Collator(index)
     arrays = new_arrays(micro_batch_size, index.sequence_length, dtype)
     for first in range(0, stop, micro_batch_size):
-        rows = np.arange(first, min(first + micro_batch_size, stop), dtype=np.int64)
+        rows = np.arange(first, min(first + micro_batch_size, stop), dtype=np.int64) * index.row_count // stop
         yield collator.collate(arrays, rows, np.zeros_like(rows), first)
