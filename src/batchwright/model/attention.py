@@ -4,8 +4,9 @@ Guarantee: with isolation on, a document's outputs are bit for bit the same what
 row. The mask is made once per micro-batch, of the position ids alone (a segment begins where they are 0), and shared by
 all layers.
 
-Price: the mask holds 4·B·T² bytes in fp32 (0.5 MiB at B = 8, T = 128; 32 MiB at B = 8, T = 1,024), whatever the number
-of layers. With isolation off the kernel is told "causal" and skips half the square; measured costs: docs/lab-notes.md.
+Price: the mask holds 4·B·T² bytes in fp32 (0.5 MiB at B = 8, T = 128; 32 MiB at B = 8, T = 1,024), whatever the
+number of layers. With isolation off the kernel is told "causal" and skips half the square; measured on one core with
+the tiny shape (T = 128), isolation costs 0–6 % of the tokens per second. It grows with T.
 """
 
 import torch

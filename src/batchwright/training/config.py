@@ -41,7 +41,7 @@ class TrainingConfig:
     evaluate_sequences: int | None = None  # how many held-out rows, always the same ones; none: all of them
     checkpoint_every_tokens: int | None = None  # none: at the end only
     keep_checkpoints: int = 2  # the newest so many
-    threads: int | None = None  # none: torch's own choice; recorded, since sums depend on it
+    threads: int | None = None  # none: torch's own choice (1 is best below about a million weights)
 
     def __post_init__(self) -> None:
         for name in ("global_batch_size", "micro_batch_size", "sequence_length", "tokens", "keep_checkpoints"):
