@@ -7,6 +7,7 @@ from pathlib import Path
 from batchwright.cli.face import PEOPLE, Face
 from batchwright.cli.paint import paint_section
 from batchwright.foundation.units import format_seconds
+from batchwright.workflows.chapters import chapters_of
 from batchwright.workflows.demo import Demo
 
 REPORT_WIDTH = 100
@@ -30,7 +31,7 @@ def demo(*, text: Path | None = None, out: Path = Path("demo"), restart: bool = 
     results = {}
     sections = []
     with made.lock:
-        for chapter in made.chapters():
+        for chapter in chapters_of(made):
             if made.is_done(chapter):
                 result = made.complete(chapter, lambda done, total=None, note="": None)
             else:

@@ -1,8 +1,7 @@
-"""The main job on real text, end to end, in chapters: text, one batch, training, what the batch size does, a report.
+"""The demo's directory: what it is a demo of, which chapters are done, the report that gathers them.
 
-Guarantee: every chapter's result is kept in the output directory and found again, so a second call is done in seconds
-and an interrupted one goes on; every number shown was measured on this text on this machine. Price: minutes on two
-cores and under 2 GB with the standard library's 10–32 MB.
+Guarantee: every chapter's result is kept and found again, so a second call is done in seconds and an interrupted one
+goes on; a directory that holds something else, or a demo of other text, is refused and not touched.
 
     demo/  demo.json    what it was made from         store/   the token store       loss.png
            stages/      one result per chapter        run/     the training run      report.md
@@ -18,39 +17,25 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from batchwright.documents.inputs import InputFile, Source, discover
-from batchwright.engines.local import available_cores
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.files import WriterLock, read_json, translated, write_atomic, write_json
 from batchwright.foundation.fingerprint import fingerprint, hash_file
 from batchwright.model.config import ModelConfig
 from batchwright.recipe import DataRecipe, Recipe
-from batchwright.tokens.build import Progress
+from batchwright.tokens.store import TokenStore
 from batchwright.training.config import TrainingConfig
-from batchwright.workflows.prepare import prepare, summary
-from batchwright.workflows.section import Figure, Section, to_markdown
+from batchwright.workflows.machine import examine_machine, packages
+from batchwright.workflows.section import Section, to_markdown
 from batchwright.workflows.stages import Stages
 from batchwright.workflows.standard_library import standard_library, standard_library_place
 from batchwright.workflows.strings import Say
-from batchwright.workflows.telling.batch_size import tell_memory, tell_noise, tell_throughput
-from batchwright.workflows.telling.demo_report import tell_making, tell_sample
-from batchwright.workflows.telling.one_batch import batch_section, tell_geometry
-from batchwright.workflows.telling.sweep import tell_sweep
-from batchwright.workflows.telling.text_to_tokens import tell_text_to_tokens
-from batchwright.workflows.telling.training_run import tell_training
+from batchwright.workflows.telling.demo_report import tell_making
 
 Json = dict[str, Any]
 
 MARK, FORMAT = "demo.json", "batchwright-demo"
 OURS = (MARK, "store", "run", "sweep", "stages", "loss.png", "report.md")
 VOCABULARY_SIZE = 2048
-VALIDATION_FRACTION = 0.02
-MICRO_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
-SPEED_SECONDS = 15.0
-BATCH_SIZES = (4, 32, 256)  # a small, a middle and a large one, at the same number of tokens
-SEEDS = (0, 1)
-SWEEP_TOKENS = 400_000
-PICTURE_ROWS, PICTURE_STEPS = 8, 64
-MOST_THREADS = 4  # a model this small gives more threads nothing to do
 
 
 class Heard(Protocol):
@@ -61,7 +46,7 @@ class Heard(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Chapter:
-    """One stage: how its result is made, on what it depends, and how it is told."""
+    """One stage: how its result is made, on what it depends, and how it is told (in a language, for a width)."""
 
     name: str
     depends: Any
@@ -91,16 +76,17 @@ def demo_recipe(store: str) -> Recipe:
 
 
 class Demo:
-    """One output directory's demo. Enter it (it takes the directory's lock), then go through `chapters` in order."""
+    """One output directory. `claim` it, hold its `lock`, then complete the chapters in order."""
 
     def __init__(self, out: Path, *, text: Path | None = None, restart: bool = False) -> None:
         self.out = out
-        self._source = standard_library() if text is None else Source(name="text", paths=(str(text),))
-        self._place = standard_library_place() if text is None else str(text)
-        self._kind = "standard_library" if text is None else "given"
+        self.store, self.run, self.sweep = out / "store", out / "run", out / "sweep"
+        self.source = standard_library() if text is None else Source(name="text", paths=(str(text),))
+        self.place = standard_library_place() if text is None else str(text)
+        self.kind = "standard_library" if text is None else "given"
         if restart and (out / MARK).exists():
             self._clear()
-        self.recipe = demo_recipe(str(out / "store"))
+        self.recipe = demo_recipe(str(self.store))
         self.stages = Stages(out / "stages")
         self.lock = WriterLock(out)
 
@@ -108,12 +94,12 @@ class Demo:
         """Say what this directory is a demo of; refuse one that is of something else."""
         with translated(self.out):
             self.out.mkdir(parents=True, exist_ok=True)
-            foreign = [path.name for path in self.out.iterdir() if path.name != ".lock"]
+            foreign = sorted(path.name for path in self.out.iterdir() if path.name != ".lock")
         mark = {"format": FORMAT, "text": self.text_key}
         if not (self.out / MARK).exists():
             if foreign:
                 raise InputError(
-                    f"the directory holds other things ({sorted(foreign)[0]}), and no demo",
+                    f"the directory holds other things ({foreign[0]}), and no demo",
                     where=str(self.out),
                     remedy="choose another directory with --out",
                 )
@@ -127,11 +113,11 @@ class Demo:
 
     @cached_property
     def files(self) -> list[InputFile]:
-        return discover([self._source])
+        return discover([self.source])
 
     @cached_property
     def text_key(self) -> str:
-        """Names the text by its files' paths, sizes and times: a second, not a second reading."""
+        """Names the text by its files' paths, sizes and times: milliseconds, where reading it takes a second."""
         return fingerprint([[f.path, f.size, Path(f.location).stat().st_mtime_ns] for f in self.files])
 
     def complete(self, chapter: Chapter, heard: Heard) -> Json:
@@ -150,20 +136,17 @@ class Demo:
     def write_report(self, sections: list[Section], say: Say, *, command: str) -> Path:
         """report.md: what was told, and how it was made."""
         path = self.out / "report.md"
-        making = tell_making(self.making(command), say)
+        making = tell_making(self._making(command), say)
         write_atomic(path, to_markdown([*sections, making], title=say("report.title")).encode())
         return path
 
-    def making(self, command: str) -> Json:
+    def _making(self, command: str) -> Json:
         """Where the numbers come from: input hashes, versions, commands."""
-        from batchwright.workflows.machine import examine_machine, packages
-
-        inputs = self.out / "store" / "inputs.jsonl"
         return {
             "command": command,
             "inputs": {"files": len(self.files), "bytes": sum(f.size for f in self.files)},
-            "inputs_xxh3": hash_file(inputs)[1],
-            "store": summary_of(self.out / "store")["fingerprint"],
+            "inputs_xxh3": hash_file(self.store / "inputs.jsonl")[1],
+            "store": TokenStore.open(self.store).fingerprint,
             "versions": packages(),
             "machine": {c.name: c.value for c in examine_machine(self.out) if c.name in ("python", "system", "cores")},
             "recipe": self.recipe.to_toml(),
@@ -172,194 +155,8 @@ class Demo:
     def _clear(self) -> None:
         """Remove what a demo wrote, and nothing else."""
         with WriterLock(self.out), translated(self.out):
-            for name in OURS:
-                path = self.out / name
+            for path in (self.out / name for name in OURS):
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)
-
-    # Chapters
-
-    def chapters(self) -> list[Chapter]:
-        recipe = self.recipe
-        text = {"text": self.text_key, "vocabulary": VOCABULARY_SIZE, "validation": VALIDATION_FRACTION}
-        run = {
-            **text,
-            "model": recipe.model.to_dict(),
-            "training": recipe.training.same_run(),
-            "data": recipe.data.seed,
-        }
-        return [
-            Chapter(name="text", depends=text, run=self._text, tell=lambda r, say, _: tell_text_to_tokens(r, say)),
-            Chapter(name="batch", depends=[text, PICTURE_ROWS], run=self._batch, tell=self._tell_batch),
-            Chapter(name="training", depends=run, run=self._training, tell=self._tell_training),
-            Chapter(
-                name="throughput",
-                depends=[run, MICRO_BATCH_SIZES],
-                run=self._throughput,
-                tell=lambda r, say, _: tell_throughput(r, say),
-            ),
-            Chapter(name="memory", depends=run, run=self._memory, tell=lambda r, say, _: tell_memory(r, say)),
-            Chapter(name="noise", depends=run, run=self._noise, tell=lambda r, say, _: tell_noise(r, say)),
-            Chapter(
-                name="sweep", depends=[run, BATCH_SIZES, SEEDS, SWEEP_TOKENS], run=self._sweep, tell=self._tell_sweep
-            ),
-            Chapter(name="sample", depends=run, run=self._sample, tell=lambda r, say, _: tell_sample(r, say)),
-        ]
-
-    def _text(self, heard: Heard) -> Json:
-        began = time.monotonic()
-        first: list[float] = []
-
-        def progress(step: Progress) -> None:
-            first.append(time.monotonic())
-            heard(step.done, step.total, note=step.phase)
-
-        heard(0, None, note="vocabulary")
-        store = prepare(
-            [self._source],
-            self.out / "store",
-            tokenizer=f"train:{VOCABULARY_SIZE}",
-            workers=1,
-            validation_fraction=VALIDATION_FRACTION,
-            errors="skip",  # the library's own tests hold files that are no UTF-8 on purpose: dropped, and counted
-            progress=progress,
-        )
-        described = summary(store)
-        return {
-            "text": {
-                "kind": self._kind,
-                "place": self._place,
-                "files": len(self.files),
-                "bytes": sum(f.size for f in self.files),
-            },
-            "store": described,
-            "tally": described["tally"],
-            "vocabulary_seconds": (first[0] if first else time.monotonic()) - began,
-            "place": str(self.out / "store"),
-        }
-
-    def _batch(self, heard: Heard) -> Json:
-        from batchwright.workflows.look import liveliest_step
-
-        step, ledger = liveliest_step(
-            self.out / "store",
-            rows=PICTURE_ROWS,
-            sequence_length=self.recipe.training.sequence_length,
-            steps=PICTURE_STEPS,
-            seed=self.recipe.data.seed,
-        )
-        return {"step": step, "ledger": ledger}
-
-    def _tell_batch(self, result: Json, say: Say, width: int) -> Section:
-        from batchwright.workflows.look import look_at_batch
-
-        training, model = self.recipe.training, self.recipe.model
-        view, _ = look_at_batch(
-            self.out / "store",
-            rows=PICTURE_ROWS,
-            sequence_length=training.sequence_length,
-            step=result["step"],
-            seed=self.recipe.data.seed,
-        )
-        return batch_section(
-            view,
-            result["ledger"],
-            width=width,
-            model_width=model.width,
-            vocabulary_size=model.vocabulary_size,
-            searched=PICTURE_STEPS,
-            say=say,
-        )
-
-    def _training(self, heard: Heard) -> Json:
-        from batchwright.measuring.noise_monitor import NoiseMonitor
-        from batchwright.training.step import StepRecord
-        from batchwright.workflows.observe import describe_noise, on_threads
-        from batchwright.workflows.train import geometry_of, records_of, train
-
-        monitor = NoiseMonitor()
-
-        def on_record(record: object) -> None:
-            if isinstance(record, StepRecord):
-                heard(record.tokens, self.recipe.training.tokens, note=f"loss {record.loss:.2f}")
-
-        with on_threads(self.threads):
-            train(self.recipe, self.out / "run", observers=[monitor], on_record=on_record)
-        steps, evaluations = records_of(self.out / "run")
-        model = self.recipe.model
-        return {
-            "steps": steps,
-            "evaluations": evaluations,
-            "parameters": model.parameter_count(),
-            "vocabulary_size": model.vocabulary_size,
-            "shape": f"D = {model.width}, L = {model.layers}, H = {model.heads}, F = {model.feed_forward_width}",
-            "training_seconds": sum(step["seconds"] for step in steps),
-            "noise": describe_noise(monitor, batch_tokens=geometry_of(self.recipe).tokens_per_step, drifting=True),
-        }
-
-    def _tell_training(self, result: Json, say: Say, width: int) -> Section:
-        from batchwright.workflows.train import geometry_of
-
-        return tell_training(result, tell_geometry(geometry_of(self.recipe), say), say)
-
-    def _throughput(self, heard: Heard) -> Json:
-        from batchwright.workflows.observe import observe_speed, on_threads
-
-        heard(0, None, note=", ".join(map(str, MICRO_BATCH_SIZES)))
-        with on_threads(self.threads):
-            return observe_speed(
-                self.recipe.model, self.recipe.training, micro_batch_sizes=MICRO_BATCH_SIZES, seconds=SPEED_SECONDS
-            )
-
-    def _memory(self, heard: Heard) -> Json:
-        from batchwright.workflows.observe import observe_memory, on_threads
-
-        with on_threads(self.threads):
-            return observe_memory(
-                self.recipe.model,
-                self.recipe.training,
-                rows=(1, 4, 16, 64),
-                lengths=(64, 128, 256, 512),
-                widths=(32, 64, 128, 256),
-                progress=lambda done, total: heard(done, total),
-            )
-
-    def _noise(self, heard: Heard) -> Json:
-        return self.stages.read("training")["noise"]
-
-    def _sweep(self, heard: Heard) -> Json:
-        from batchwright.workflows.plots import plot_sweep
-        from batchwright.workflows.sweep import sweep
-
-        result = sweep(
-            self.recipe,
-            self.out / "sweep",
-            batch_sizes=BATCH_SIZES,
-            seeds=SEEDS,
-            tokens=SWEEP_TOKENS,
-            heard=heard,
-        )
-        plot_sweep(result["runs"], self.out / "loss.png")
-        return result
-
-    def _tell_sweep(self, result: Json, say: Say, width: int) -> Section:
-        section = tell_sweep(result, say)
-        figure = Figure(file_name="loss.png", caption=say("sweep.figure"))
-        return Section(title=section.title, blocks=(*section.blocks, figure))
-
-    def _sample(self, heard: Heard) -> Json:
-        from batchwright.workflows.sample import sample_text
-
-        return sample_text(self.out / "run", self.out / "store", heard=heard)
-
-    @property
-    def threads(self) -> int:
-        return min(MOST_THREADS, available_cores())
-
-
-def summary_of(store: Path) -> Json:
-    from batchwright.tokens.store import TokenStore
-
-    return summary(TokenStore.open(store))

@@ -28,12 +28,12 @@ def plot_sweep(runs: Sequence[Json], path: Path) -> None:
     figure, (by_tokens, by_steps) = pyplot.subplots(1, 2, figsize=(11, 4.4), sharey=True, layout="constrained")
     for size, colour in zip(sizes, COLOURS, strict=False):
         of_size = [run for run in runs if run["global_batch_size"] == size]
-        for adjusted in sorted({bool(run["adjusted"]) for run in of_size}, reverse=True):
+        for adjusted in sorted({bool(run["adjusted"]) for run in of_size}):
             chosen = [run for run in of_size if bool(run["adjusted"]) == adjusted]
             tokens, losses = _mean_curve(chosen)
             rate = chosen[0]["learning_rate"]
-            label = f"B = {size} ({chosen[0]['tokens_per_step']:,} tokens), learning rate {rate:.2g}"
-            style = "-" if adjusted else "--"
+            label = f"B = {size}, learning rate {rate:.2g}{' (adjusted)' if adjusted else ''}"
+            style = "--" if adjusted else "-"
             by_tokens.plot(tokens, losses, style, color=colour, label=label, linewidth=1.6)
             by_steps.plot(tokens / chosen[0]["tokens_per_step"], losses, style, color=colour, linewidth=1.6)
     by_tokens.set_xlabel("tokens seen")

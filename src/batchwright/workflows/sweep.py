@@ -52,6 +52,7 @@ def sweep(
     def ended(run: RunOutcome, done: int, total: int) -> None:
         heard(done, total, f"B = {run.global_batch_size}, seed {run.seed}")
 
+    heard(0, len(wanted.runs()), "")
     outcomes = run_sweep(
         wanted,
         plan=data.plan,

@@ -1,13 +1,16 @@
 """What the batch size does: compute, memory, gradient noise. Every sentence is chosen by comparing measured numbers."""
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from batchwright.foundation.units import format_bytes
+from batchwright.foundation.units import MiB, format_bytes
 from batchwright.workflows.section import Block, Grid, Section
 from batchwright.workflows.strings import Say
 
 SAME_SPEED = 0.05  # two speeds closer than this are the same on a machine that does other things too
+PROPORTIONAL = 0.9  # peak ∝ B^0.9 or steeper counts as proportional to B
 PARTS = ("weights", "gradients", "optimizer", "activations", "logits_and_loss", "attention_mask", "batch")
 
 Json = Mapping[str, Any]
@@ -75,26 +78,27 @@ def tell_memory(result: Json, say: Say) -> Section:
 
 
 def _memory_grid(rows: Sequence[Json], say: Say) -> Grid:
+    """All in MiB; a shape that stands on two axes is shown once."""
     parts = [part for part in PARTS if any(row["parts"].get(part, 0) for row in rows)]
+    shapes = {(row["B"], row["T"], row["D"]): row for row in rows}
+    columns = ("stream", *(f"parts.{part}" for part in parts), "peak", "measured")
     return Grid(
-        header=(
-            "B × T × D",
-            say("memory.stream"),
-            *(say(f"part.{part}") for part in parts),
-            say("memory.peak"),
-            say("memory.measured"),
-        ),
+        header=("B×T×D", *(say(f"memory.column.{name.removeprefix('parts.')}") for name in columns)),
         rows=tuple(
             (
-                f"{row['B']} × {row['T']} × {row['D']}",
-                format_bytes(row["stream_bytes"]),
-                *(format_bytes(row["parts"].get(part, 0)) for part in parts),
-                format_bytes(row["peak_bytes"]),
-                format_bytes(row["traced_bytes"]),
+                f"{b}×{t}×{d}",
+                _mib(row["stream_bytes"]),
+                *(_mib(row["parts"].get(part, 0)) for part in parts),
+                _mib(row["peak_bytes"]),
+                _mib(row["traced_bytes"]),
             )
-            for row in rows
+            for (b, t, d), row in shapes.items()
         ),
     )
+
+
+def _mib(size: int) -> str:
+    return f"{size / MiB:,.2f}"
 
 
 def _growth(key: str, rows: Sequence[Json], axis: str, say: Say) -> str:
@@ -121,13 +125,27 @@ def _moving(row: Json) -> int:
 
 def _where_proportion_ends(rows: Sequence[Json], say: Say) -> str:
     """Twice the batch is twice the memory only where what the batch needs outweighs what is there anyway."""
-    turning = next((row for row in rows if _moving(row) > _fixed(row)), None)
-    fixed = format_bytes(_fixed(rows[0]))
-    if turning is None:
-        return say("memory.ends.never", fixed=fixed, last=rows[-1]["B"])
-    if turning is rows[0]:
-        return say("memory.ends.always", fixed=fixed, first=turning["B"])
-    return say("memory.ends.at", fixed=fixed, rows=turning["B"])
+    pairs = list(pairwise(rows))
+    proportional = [(one, other) for one, other in pairs if _exponent(one, other) >= PROPORTIONAL]
+    first, second = rows[0], rows[1]
+    values = {
+        "fixed": format_bytes(_fixed(first)),
+        "first": first["B"],
+        "second": second["B"],
+        "factor": f"{second['B'] / first['B']:g}",
+        "growth": f"{second['traced_bytes'] / first['traced_bytes']:.1f}",
+        "last": rows[-1]["B"],
+    }
+    if not proportional:
+        return say("memory.ends.never", **values)
+    if proportional[0] == pairs[0]:
+        return say("memory.ends.always", **values)
+    return say("memory.ends.at", **values, rows=proportional[0][0]["B"])
+
+
+def _exponent(one: Json, other: Json) -> float:
+    """p in peak ∝ B^p between two rows: 1 is proportional."""
+    return math.log(other["traced_bytes"] / one["traced_bytes"]) / math.log(other["B"] / one["B"])
 
 
 def _largest_part(rows: Sequence[Json], say: Say) -> str:

@@ -1,0 +1,215 @@
+"""The demo's chapters: text, one batch, training, what the batch size does, a sample. They compose and compute nothing.
+
+Every number told was measured on this text on this machine. Price of all of them: minutes on two cores and under 2 GB,
+most of it the training (2 M tokens) and the comparison of batch sizes (10 runs of 0.4 M). torch is imported by the
+chapters that need it, when they run: finding everything done needs none.
+"""
+
+import time
+from functools import partial
+from typing import Any
+
+from batchwright.engines.local import available_cores
+from batchwright.tokens.build import Progress
+from batchwright.workflows.demo import VOCABULARY_SIZE, Chapter, Demo, Heard
+from batchwright.workflows.look import liveliest_step, look_at_batch
+from batchwright.workflows.prepare import prepare, summary
+from batchwright.workflows.section import Figure, Section
+from batchwright.workflows.strings import Say
+from batchwright.workflows.telling.batch_size import tell_memory, tell_noise, tell_throughput
+from batchwright.workflows.telling.demo_report import tell_sample
+from batchwright.workflows.telling.one_batch import batch_section, tell_geometry
+from batchwright.workflows.telling.sweep import tell_sweep
+from batchwright.workflows.telling.text_to_tokens import tell_text_to_tokens
+from batchwright.workflows.telling.training_run import tell_training
+
+Json = dict[str, Any]
+
+VALIDATION_FRACTION = 0.02
+PICTURE_ROWS, PICTURE_STEPS = 8, 64
+MICRO_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
+SPEED_SECONDS = 15.0
+ROWS, LENGTHS, WIDTHS = (1, 4, 16, 64), (64, 128, 256, 512), (32, 64, 128, 256)
+BATCH_SIZES = (4, 32, 256)  # a small, a middle and a large one, at the same number of tokens
+SEEDS = (0, 1)
+SWEEP_TOKENS = 400_000
+MOST_THREADS = 4  # a model this small gives more threads nothing to do
+
+
+def chapters_of(demo: Demo) -> list[Chapter]:
+    """In the order in which they are told; each may read the results of those before it."""
+    recipe = demo.recipe
+    text = {"text": demo.text_key, "vocabulary": VOCABULARY_SIZE, "validation": VALIDATION_FRACTION}
+    run = {**text, "model": recipe.model.to_dict(), "training": recipe.training.same_run(), "order": recipe.data.seed}
+    plain = [
+        ("text", text, text_to_tokens, tell_text_to_tokens),
+        ("throughput", [run, MICRO_BATCH_SIZES], throughput, tell_throughput),
+        ("memory", [run, ROWS, LENGTHS, WIDTHS], memory, tell_memory),
+        ("noise", run, noise, tell_noise),
+        ("sample", run, sample, tell_sample),
+    ]
+    by_name = {
+        name: Chapter(name=name, depends=depends, run=partial(made, demo), tell=_whatever_the_width(told))
+        for name, depends, made, told in plain
+    }
+    by_name["batch"] = Chapter(
+        name="batch", depends=[text, PICTURE_ROWS], run=partial(one_batch, demo), tell=partial(tell_batch, demo)
+    )
+    by_name["training"] = Chapter(
+        name="training", depends=run, run=partial(training, demo), tell=partial(tell_run, demo)
+    )
+    by_name["sweep"] = Chapter(
+        name="sweep", depends=[run, BATCH_SIZES, SEEDS, SWEEP_TOKENS], run=partial(sweep, demo), tell=tell_comparison
+    )
+    order = ("text", "batch", "training", "throughput", "memory", "noise", "sweep", "sample")
+    return [by_name[name] for name in order]
+
+
+def text_to_tokens(demo: Demo, heard: Heard) -> Json:
+    began = time.monotonic()
+    learned: list[float] = []  # when the first progress of the store came, the vocabulary was there
+
+    def progress(step: Progress) -> None:
+        learned.append(time.monotonic())
+        heard(step.done, step.total, note=step.phase)
+
+    heard(0, None, note="vocabulary")
+    store = prepare(
+        [demo.source],
+        demo.store,
+        tokenizer=f"train:{VOCABULARY_SIZE}",
+        workers=1,
+        validation_fraction=VALIDATION_FRACTION,
+        errors="skip",  # the library's own tests hold files that are no UTF-8 on purpose: dropped, and counted
+        progress=progress,
+    )
+    described = summary(store)
+    size = sum(file.size for file in demo.files)
+    return {
+        "text": {"kind": demo.kind, "place": demo.place, "files": len(demo.files), "bytes": size},
+        "store": described,
+        "tally": described["tally"],
+        "vocabulary_seconds": learned[0] - began,
+        "place": str(demo.store),
+    }
+
+
+def one_batch(demo: Demo, heard: Heard) -> Json:
+    step, ledger = liveliest_step(
+        demo.store,
+        rows=PICTURE_ROWS,
+        sequence_length=demo.recipe.training.sequence_length,
+        steps=PICTURE_STEPS,
+        seed=demo.recipe.data.seed,
+    )
+    return {"step": step, "ledger": ledger}
+
+
+def tell_batch(demo: Demo, result: Json, say: Say, width: int) -> Section:
+    length, model = demo.recipe.training.sequence_length, demo.recipe.model
+    view, _ = look_at_batch(
+        demo.store, rows=PICTURE_ROWS, sequence_length=length, step=result["step"], seed=demo.recipe.data.seed
+    )
+    return batch_section(
+        view,
+        result["ledger"],
+        width=width,
+        model_width=model.width,
+        vocabulary_size=model.vocabulary_size,
+        searched=PICTURE_STEPS,
+        say=say,
+    )
+
+
+def training(demo: Demo, heard: Heard) -> Json:
+    """The run, and the noise of its gradients, which is measured while it lasts."""
+    from batchwright.measuring.noise_monitor import NoiseMonitor
+    from batchwright.training.step import StepRecord
+    from batchwright.workflows.observe import describe_noise, on_threads
+    from batchwright.workflows.train import geometry_of, records_of, train
+
+    monitor = NoiseMonitor()
+
+    def on_record(record: object) -> None:
+        if isinstance(record, StepRecord):
+            heard(record.tokens, demo.recipe.training.tokens, note=f"loss {record.loss:.2f}")
+
+    with on_threads(threads()):
+        train(demo.recipe, demo.run, observers=[monitor], on_record=on_record)
+    steps, evaluations = records_of(demo.run)
+    model = demo.recipe.model
+    return {
+        "steps": steps,
+        "evaluations": evaluations,
+        "parameters": model.parameter_count(),
+        "vocabulary_size": model.vocabulary_size,
+        "shape": f"D = {model.width}, L = {model.layers}, H = {model.heads}, F = {model.feed_forward_width}",
+        "training_seconds": sum(step["seconds"] for step in steps),
+        "noise": describe_noise(monitor, batch_tokens=geometry_of(demo.recipe).tokens_per_step, drifting=True),
+    }
+
+
+def tell_run(demo: Demo, result: Json, say: Say, width: int) -> Section:
+    from batchwright.batches.geometry import BatchGeometry
+
+    training = demo.recipe.training
+    geometry = BatchGeometry(
+        global_batch_size=training.global_batch_size,
+        micro_batch_size=training.micro_batch_size,
+        sequence_length=training.sequence_length,
+    )
+    return tell_training(result, tell_geometry(geometry, say), say)
+
+
+def throughput(demo: Demo, heard: Heard) -> Json:
+    from batchwright.workflows.observe import observe_speed, on_threads
+
+    heard(0, None, note=", ".join(map(str, MICRO_BATCH_SIZES)))
+    with on_threads(threads()):
+        return observe_speed(
+            demo.recipe.model, demo.recipe.training, micro_batch_sizes=MICRO_BATCH_SIZES, seconds=SPEED_SECONDS
+        )
+
+
+def memory(demo: Demo, heard: Heard) -> Json:
+    from batchwright.workflows.observe import observe_memory, on_threads
+
+    with on_threads(threads()):
+        return observe_memory(
+            demo.recipe.model, demo.recipe.training, rows=ROWS, lengths=LENGTHS, widths=WIDTHS, progress=heard
+        )
+
+
+def noise(demo: Demo, heard: Heard) -> Json:
+    return demo.stages.read("training")["noise"]
+
+
+def sweep(demo: Demo, heard: Heard) -> Json:
+    from batchwright.workflows.plots import plot_sweep
+    from batchwright.workflows.sweep import sweep as run_sweep
+
+    result = run_sweep(demo.recipe, demo.sweep, batch_sizes=BATCH_SIZES, seeds=SEEDS, tokens=SWEEP_TOKENS, heard=heard)
+    plot_sweep(result["runs"], demo.out / "loss.png")
+    return result
+
+
+def tell_comparison(result: Json, say: Say, width: int) -> Section:
+    section = tell_sweep(result, say)
+    return Section(
+        title=section.title,
+        blocks=(*section.blocks, Figure(file_name="loss.png", caption=say("sweep.figure"))),
+    )
+
+
+def sample(demo: Demo, heard: Heard) -> Json:
+    from batchwright.workflows.sample import sample_text
+
+    return sample_text(demo.run, demo.store, heard=heard)
+
+
+def threads() -> int:
+    return min(MOST_THREADS, available_cores())
+
+
+def _whatever_the_width(tell: Any) -> Any:
+    return lambda result, say, width: tell(result, say)
