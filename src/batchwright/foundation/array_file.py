@@ -59,7 +59,12 @@ class ArrayFileWriter:
 
     def __enter__(self) -> Self:
         self._file.__enter__()
-        self._file.write(bytes(HEADER_BYTES))
+        try:
+            self._file.write(bytes(HEADER_BYTES))
+        except BaseException as failure:
+            # No `with` block has begun that would end the file: a full disk must not leave it behind.
+            self._file.__exit__(type(failure), failure, failure.__traceback__)
+            raise
         return self
 
     def append(self, items: NDArray[Any]) -> None:

@@ -165,8 +165,13 @@ class WriterLock:
                 where=str(self._directory),
                 remedy="wait for it to end, or write to another directory",
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+        try:
+            with translated(self._path):
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
         return self
 
     def __exit__(

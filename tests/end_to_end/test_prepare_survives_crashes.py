@@ -1,0 +1,74 @@
+"""`prepare`, stopped at every durable operation, goes on to the same bytes: SIGKILL, a full disk, a failing disk.
+
+The broken twin writes its files in place; the harness must catch it. The programme itself is `prepare_nursery`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..tokens.material import texts, write_jsonl
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """In memory where the system offers it: hundreds of trials would wait for the disk, which is not what is tested."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="batchwright-", dir=memory) as directory:
+        yield Path(directory)
+
+
+def run(mode: str, place: Path, *, step: int = 1, twin: bool = False) -> dict[str, Any]:
+    place.mkdir(exist_ok=True)
+    source = write_jsonl(place / "a.jsonl", texts(40))
+    command = [
+        sys.executable,
+        "-m",
+        "tests.end_to_end.prepare_nursery",
+        mode,
+        str(source),
+        str(place / "work"),
+        str(step),
+    ]
+    done = subprocess.run([*command, *(["twin"] if twin else [])], cwd=REPOSITORY, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def test_killed_at_every_durable_operation_prepare_goes_on_to_the_same_bytes(place: Path) -> None:
+    report = run("kill", place)
+    assert report["operations"] > 150
+    assert report["ends"] == {"-9": report["operations"]}
+    assert report["failed"] == report["differing"] == []
+
+
+def test_a_disk_full_at_every_operation_is_exit_code_4_and_nothing_half_written(place: Path) -> None:
+    report = run("full", place)
+    # An operation that was not needed after all (a directory that is there) may fail without harm: 0.
+    assert set(report["ends"]) <= {"4", "0"}
+    assert report["ends"]["4"] > 0.8 * report["operations"]
+    assert report["failed"] == report["differing"] == report["torn"] == []
+
+
+def test_one_input_output_error_at_every_operation_is_exit_code_4(place: Path) -> None:
+    report = run("fail", place, step=4)
+    assert set(report["ends"]) <= {"4", "0"}
+    assert report["failed"] == report["differing"] == []
+
+
+def test_a_writer_that_writes_in_place_is_caught(place: Path) -> None:
+    killed = run("kill", place / "kill", step=5, twin=True)
+    assert killed["failed"] or killed["differing"]
+    assert run("full", place / "full", step=5, twin=True)["torn"]
