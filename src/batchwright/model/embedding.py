@@ -72,6 +72,8 @@ def rotate(heads: Tensor, rotation: Tensor) -> Tensor:
 def matrix_deviation(width: int) -> float:
     """Standard deviation of a fresh weight matrix: √(2/(5·D)) ("SmallInit", Nguyen & Salazar 2019, arXiv 1910.05895).
 
-    At D = 768 that is 0.023, GPT-2's 0.02 in a form that also fits a small width.
+    At D = 768 that is 0.023, GPT-2's 0.02 in a form that also fits a small width: the tiny shape after 0.4 M tokens
+    of Python's sources had a held-out loss of 4.69 with it and 5.60 with 0.02 (one seed). Price: the first loss lies
+    0.2 above ln V.
     """
     return math.sqrt(2 / (5 * width))
