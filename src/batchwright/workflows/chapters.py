@@ -6,12 +6,13 @@ chapters that need it, when they run: finding everything done needs none.
 """
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from batchwright.engines.local import available_cores
 from batchwright.tokens.build import Progress
-from batchwright.workflows.demo import VOCABULARY_SIZE, Chapter, Demo, Heard
+from batchwright.workflows.demo import Chapter, Demo, Heard
 from batchwright.workflows.look import liveliest_step, look_at_batch
 from batchwright.workflows.prepare import prepare, summary
 from batchwright.workflows.section import Figure, Section
@@ -25,26 +26,25 @@ from batchwright.workflows.telling.training_run import tell_training
 
 Json = dict[str, Any]
 
-VALIDATION_FRACTION = 0.02
-PICTURE_ROWS, PICTURE_STEPS = 8, 64
-MICRO_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
-SPEED_SECONDS = 15.0
-ROWS, LENGTHS, WIDTHS = (1, 4, 16, 64), (64, 128, 256, 512), (32, 64, 128, 256)
-BATCH_SIZES = (4, 32, 256)  # a small, a middle and a large one, at the same number of tokens
-SEEDS = (0, 1)
-SWEEP_TOKENS = 400_000
 MOST_THREADS = 4  # a model this small gives more threads nothing to do
 
 
 def chapters_of(demo: Demo) -> list[Chapter]:
     """In the order in which they are told; each may read the results of those before it."""
-    recipe = demo.recipe
-    text = {"text": demo.text_key, "vocabulary": VOCABULARY_SIZE, "validation": VALIDATION_FRACTION}
+    recipe, chosen = demo.recipe, demo.settings
+    text = {
+        "text": demo.text_key,
+        "vocabulary": recipe.model.vocabulary_size,
+        "validation": chosen.validation_fraction,
+    }
     run = {**text, "model": recipe.model.to_dict(), "training": recipe.training.same_run(), "order": recipe.data.seed}
+    speed = [run, chosen.micro_batch_sizes, chosen.speed_seconds]
+    shapes = [run, chosen.memory_rows, chosen.memory_lengths, chosen.memory_widths]
+    compared = [run, chosen.sweep_batch_sizes, chosen.sweep_reference, chosen.sweep_learning_rate]
     plain = [
         ("text", text, text_to_tokens, tell_text_to_tokens),
-        ("throughput", [run, MICRO_BATCH_SIZES], throughput, tell_throughput),
-        ("memory", [run, ROWS, LENGTHS, WIDTHS], memory, tell_memory),
+        ("throughput", speed, throughput, tell_throughput),
+        ("memory", shapes, memory, tell_memory),
         ("noise", run, noise, tell_noise),
         ("sample", run, sample, tell_sample),
     ]
@@ -53,13 +53,16 @@ def chapters_of(demo: Demo) -> list[Chapter]:
         for name, depends, made, told in plain
     }
     by_name["batch"] = Chapter(
-        name="batch", depends=[text, PICTURE_ROWS], run=partial(one_batch, demo), tell=partial(tell_batch, demo)
+        name="batch", depends=[text, chosen.picture_rows], run=partial(one_batch, demo), tell=partial(tell_batch, demo)
     )
     by_name["training"] = Chapter(
         name="training", depends=run, run=partial(training, demo), tell=partial(tell_run, demo)
     )
     by_name["sweep"] = Chapter(
-        name="sweep", depends=[run, BATCH_SIZES, SEEDS, SWEEP_TOKENS], run=partial(sweep, demo), tell=tell_comparison
+        name="sweep",
+        depends=[*compared, chosen.sweep_seeds, chosen.sweep_tokens],
+        run=partial(sweep, demo),
+        tell=tell_comparison,
     )
     order = ("text", "batch", "training", "throughput", "memory", "noise", "sweep", "sample")
     return [by_name[name] for name in order]
@@ -77,9 +80,9 @@ def text_to_tokens(demo: Demo, heard: Heard) -> Json:
     store = prepare(
         [demo.source],
         demo.store,
-        tokenizer=f"train:{VOCABULARY_SIZE}",
+        tokenizer=f"train:{demo.recipe.model.vocabulary_size}",
         workers=1,
-        validation_fraction=VALIDATION_FRACTION,
+        validation_fraction=demo.settings.validation_fraction,
         errors="skip",  # the library's own tests hold files that are no UTF-8 on purpose: dropped, and counted
         progress=progress,
     )
@@ -97,9 +100,9 @@ def text_to_tokens(demo: Demo, heard: Heard) -> Json:
 def one_batch(demo: Demo, heard: Heard) -> Json:
     step, ledger = liveliest_step(
         demo.store,
-        rows=PICTURE_ROWS,
+        rows=demo.settings.picture_rows,
         sequence_length=demo.recipe.training.sequence_length,
-        steps=PICTURE_STEPS,
+        steps=demo.settings.picture_steps,
         seed=demo.recipe.data.seed,
     )
     return {"step": step, "ledger": ledger}
@@ -108,7 +111,11 @@ def one_batch(demo: Demo, heard: Heard) -> Json:
 def tell_batch(demo: Demo, result: Json, say: Say, width: int) -> Section:
     length, model = demo.recipe.training.sequence_length, demo.recipe.model
     view, _ = look_at_batch(
-        demo.store, rows=PICTURE_ROWS, sequence_length=length, step=result["step"], seed=demo.recipe.data.seed
+        demo.store,
+        rows=demo.settings.picture_rows,
+        sequence_length=length,
+        step=result["step"],
+        seed=demo.recipe.data.seed,
     )
     return batch_section(
         view,
@@ -116,7 +123,7 @@ def tell_batch(demo: Demo, result: Json, say: Say, width: int) -> Section:
         width=width,
         model_width=model.width,
         vocabulary_size=model.vocabulary_size,
-        searched=PICTURE_STEPS,
+        searched=demo.settings.picture_steps,
         say=say,
     )
 
@@ -164,10 +171,14 @@ def tell_run(demo: Demo, result: Json, say: Say, width: int) -> Section:
 def throughput(demo: Demo, heard: Heard) -> Json:
     from batchwright.workflows.observe import observe_speed, on_threads
 
-    heard(0, None, note=", ".join(map(str, MICRO_BATCH_SIZES)))
+    sizes = demo.settings.micro_batch_sizes
+    heard(0, None, note=", ".join(map(str, sizes)))
     with on_threads(threads()):
         return observe_speed(
-            demo.recipe.model, demo.recipe.training, micro_batch_sizes=MICRO_BATCH_SIZES, seconds=SPEED_SECONDS
+            demo.recipe.model,
+            demo.recipe.training,
+            micro_batch_sizes=sizes,
+            seconds=demo.settings.speed_seconds,
         )
 
 
@@ -176,7 +187,12 @@ def memory(demo: Demo, heard: Heard) -> Json:
 
     with on_threads(threads()):
         return observe_memory(
-            demo.recipe.model, demo.recipe.training, rows=ROWS, lengths=LENGTHS, widths=WIDTHS, progress=heard
+            demo.recipe.model,
+            demo.recipe.training,
+            rows=demo.settings.memory_rows,
+            lengths=demo.settings.memory_lengths,
+            widths=demo.settings.memory_widths,
+            progress=heard,
         )
 
 
@@ -188,7 +204,20 @@ def sweep(demo: Demo, heard: Heard) -> Json:
     from batchwright.workflows.plots import plot_sweep
     from batchwright.workflows.sweep import sweep as run_sweep
 
-    result = run_sweep(demo.recipe, demo.sweep, batch_sizes=BATCH_SIZES, seeds=SEEDS, tokens=SWEEP_TOKENS, heard=heard)
+    chosen = demo.settings
+    training = replace(
+        demo.recipe.training,
+        global_batch_size=chosen.sweep_reference,
+        learning_rate=chosen.sweep_learning_rate,
+    )
+    result = run_sweep(
+        replace(demo.recipe, training=training),
+        demo.sweep,
+        batch_sizes=chosen.sweep_batch_sizes,
+        seeds=chosen.sweep_seeds,
+        tokens=chosen.sweep_tokens,
+        heard=heard,
+    )
     plot_sweep(result["runs"], demo.out / "loss.png")
     return result
 

@@ -35,7 +35,19 @@ Json = dict[str, Any]
 
 MARK, FORMAT = "demo.json", "batchwright-demo"
 OURS = (MARK, "store", "run", "sweep", "stages", "loss.png", "report.md")
-VOCABULARY_SIZE = 2048
+
+MODEL = ModelConfig(vocabulary_size=2048, sequence_length=128, width=64, layers=4, heads=4, feed_forward_width=128)
+TRAINING = TrainingConfig(
+    global_batch_size=32,
+    micro_batch_size=8,
+    sequence_length=128,
+    tokens=2_000_000,
+    learning_rate=4e-3,
+    warmup_tokens=100_000,
+    evaluate_every_tokens=250_000,
+    evaluate_sequences=256,
+    checkpoint_every_tokens=500_000,
+)
 
 
 class Heard(Protocol):
@@ -54,39 +66,51 @@ class Chapter:
     tell: Callable[[Json, Say, int], Section]
 
 
-def demo_recipe(store: str) -> Recipe:
-    """The demo's run; `recipes/demo.toml` is the same (a test holds them together)."""
-    return Recipe(
-        data=DataRecipe(store=store),
-        model=ModelConfig(
-            vocabulary_size=VOCABULARY_SIZE, sequence_length=128, width=64, layers=4, heads=4, feed_forward_width=128
-        ),
-        training=TrainingConfig(
-            global_batch_size=32,
-            micro_batch_size=8,
-            sequence_length=128,
-            tokens=2_000_000,
-            learning_rate=4e-3,
-            warmup_tokens=100_000,
-            evaluate_every_tokens=250_000,
-            evaluate_sequences=256,
-            checkpoint_every_tokens=500_000,
-        ),
-    )
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """How much of everything. The defaults take minutes on two cores; a test takes seconds."""
+
+    model: ModelConfig = MODEL
+    training: TrainingConfig = TRAINING
+    validation_fraction: float = 0.02
+    picture_rows: int = 8
+    picture_steps: int = 64  # among so many first batches the one that shows most is drawn
+    micro_batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    speed_seconds: float = 15.0
+    memory_rows: tuple[int, ...] = (1, 4, 16, 64)
+    memory_lengths: tuple[int, ...] = (64, 128, 256, 512)
+    memory_widths: tuple[int, ...] = (32, 64, 128, 256)
+    sweep_batch_sizes: tuple[int, ...] = (1, 8, 64)  # a small, a middle and a large one, at the same number of tokens
+    sweep_reference: int = 8
+    sweep_learning_rate: float = 0.01  # the best of 0.005, 0.01 and 0.02 at the reference batch and this budget
+    sweep_seeds: tuple[int, ...] = (0, 1)
+    sweep_tokens: int = 400_000
+
+    def recipe(self, store: str) -> Recipe:
+        """The demo's run; with the defaults `recipes/demo.toml` is the same (a test holds them together)."""
+        return Recipe(data=DataRecipe(store=store), model=self.model, training=self.training)
 
 
 class Demo:
     """One output directory. `claim` it, hold its `lock`, then complete the chapters in order."""
 
-    def __init__(self, out: Path, *, text: Path | None = None, restart: bool = False) -> None:
+    def __init__(
+        self,
+        out: Path,
+        *,
+        text: Path | None = None,
+        restart: bool = False,
+        settings: DemoSettings | None = None,
+    ) -> None:
         self.out = out
+        self.settings = DemoSettings() if settings is None else settings
         self.store, self.run, self.sweep = out / "store", out / "run", out / "sweep"
         self.source = standard_library() if text is None else Source(name="text", paths=(str(text),))
         self.place = standard_library_place() if text is None else str(text)
         self.kind = "standard_library" if text is None else "given"
         if restart and (out / MARK).exists():
             self._clear()
-        self.recipe = demo_recipe(str(self.store))
+        self.recipe = self.settings.recipe(str(self.store))
         self.stages = Stages(out / "stages")
         self.lock = WriterLock(out)
 

@@ -23,6 +23,7 @@ def tell_sweep(result: Json, say: Say) -> Section:
             tokens=f"{result['tokens']:,}",
             seeds=len(result["seeds"]),
             reference=reference["global_batch_size"],
+            rate=f"{reference['learning_rate']:.2g}",
             rule=say(f"rule.{result['rule']}"),
         ),
         _table(result, reference, say),
