@@ -13,7 +13,7 @@ from batchwright.foundation.files import WriterLock
 from batchwright.tokens.build import Progress, prepare_store
 from batchwright.tokens.fast import GigatokenTokenizer
 from batchwright.tokens.partial import close_documents
-from batchwright.tokens.shard import checked_cast, dtype_for
+from batchwright.tokens.shard import dtype_for, require_ids_below
 from batchwright.tokens.tokenizer import ByteTokenizer
 
 from .material import prepare, small_tokenizer, stored_bytes, texts, write_jsonl
@@ -201,10 +201,11 @@ def test_ids_never_wrap_around() -> None:
     assert dtype_for(65_536).str == "<u2"
     assert dtype_for(65_537).str == "<u4"
     with pytest.raises(AssertionError):
-        checked_cast(np.array([65_536], np.uint32), np.dtype("<u2"), 65_536)
+        require_ids_below(65_536, np.array([65_536], np.uint32))
 
 
 def test_documents_are_closed_one_by_one_empty_ones_too() -> None:
-    closed, ends = close_documents(np.array([1, 2, 3], "<u2"), np.array([0, 2, 2, 3]), 9)
+    closed, ends = close_documents(np.array([1, 2, 3], np.uint32), np.array([0, 2, 2, 3]), 9, np.dtype("<u2"))
+    assert closed.dtype.str == "<u2"
     assert closed.tolist() == [1, 2, 9, 9, 3, 9]
     assert ends.tolist() == [3, 4, 6]

@@ -52,11 +52,10 @@ def dtype_for(vocabulary_size: int) -> np.dtype[Any]:
     return np.dtype("<u2") if vocabulary_size <= 1 << 16 else np.dtype("<u4")
 
 
-def checked_cast(ids: NDArray[Any], dtype: np.dtype[Any], vocabulary_size: int) -> NDArray[Any]:
-    """Ids in the shard's dtype; an id outside the vocabulary is our own mistake and never wraps around silently."""
+def require_ids_below(vocabulary_size: int, ids: NDArray[Any]) -> None:
+    """Before a cast to the shard's dtype: an id outside the vocabulary is our own mistake and never wraps around."""
     if ids.shape[0] and not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary_size:
         raise AssertionError(f"ids {int(ids.min())} to {int(ids.max())} in a vocabulary of {vocabulary_size}")
-    return ids.astype(dtype, casting="unsafe", copy=False)
 
 
 def seal_of(file: ArrayFile) -> str:

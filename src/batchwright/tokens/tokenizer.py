@@ -100,7 +100,7 @@ class ByteTokenizer:
         raw = [text.encode() if isinstance(text, str) else text for text in texts]
         offsets = np.zeros(len(raw) + 1, np.int64)
         np.cumsum([len(text) for text in raw], out=offsets[1:])
-        return np.frombuffer(b"".join(raw), np.uint8).astype(np.uint32), offsets
+        return np.frombuffer(raw[0] if len(raw) == 1 else b"".join(raw), np.uint8).astype(np.uint32), offsets
 
     def decode(self, ids: Sequence[int] | NDArray[Any]) -> str:
         """Text again; `<|endoftext|>` under its name, bytes that are not UTF-8 as U+FFFD."""

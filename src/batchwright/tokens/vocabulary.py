@@ -192,7 +192,7 @@ def _parse(content: bytes, eot_token: str | None) -> Vocabulary:
     _check_merges(model, special)
     _check_alphabet(model, tokens, byte_level)
     text = {**body, "added_tokens": spaces, "truncation": None, "padding": None, "post_processor": None}
-    # `tokenizers` numbers an added token anew unless the vocabulary names its id, so those of white space are put there.
+    # `tokenizers` numbers an added token anew unless the vocabulary names its id: those of white space go there.
     tokens |= {str(token["content"]): int(token["id"]) for token in spaces}
     text["model"] = {**model, "vocab": dict(tokens), "dropout": None}
     return Vocabulary(
