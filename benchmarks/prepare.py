@@ -35,12 +35,12 @@ GPT2_WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\
 
 def batchwright(text: list[Path], tokenizer: Path, out: Path, limit: int) -> int:
     """Ours: the whole of `prepare`, in one process."""
-    from batchwright.documents.inputs import Source
+    from batchwright.documents.inputs import TextSource
     from batchwright.engines.serial import SerialExecutor
     from batchwright.tokens.build import prepare_store
     from batchwright.tokens.tokenizer import open_tokenizer
 
-    source = Source(name="benchmark", paths=tuple(str(path) for path in text))
+    source = TextSource(name="benchmark", paths=tuple(str(path) for path in text))
     store = prepare_store([source], out / "store", tokenizer=open_tokenizer(tokenizer), executor=SerialExecutor())
     return int(store.manifest.tally["read"]["bytes"])
 

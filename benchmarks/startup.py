@@ -2,8 +2,8 @@
 
     python -m benchmarks.startup [STORE]
 
-Each figure is a whole fresh process, wall seconds, median of seven. Without STORE, one of ≥ 100 M tokens is prepared once from
-the sources of this Python and its packages, with the byte tokenizer.
+Each figure is a whole fresh process, wall seconds, median of seven. Without STORE, one of ≥ 100 M tokens is prepared
+once from the sources of this Python and its packages, with the byte tokenizer.
 """
 
 import json
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from batchwright.documents.inputs import Source
+from batchwright.documents.inputs import TextSource
 from batchwright.engines.local import LocalExecutor
 from batchwright.tokens.build import prepare_store
 from batchwright.tokens.store import TokenStore
@@ -27,7 +27,7 @@ def prepared_store() -> Path:
     out = CORPORA / "store-of-bytes"
     if not (out / "manifest.json").exists():
         prepare_store(
-            [Source(name="python", paths=tuple(str(path) for path in python_sources()))],
+            [TextSource(name="python", paths=tuple(str(path) for path in python_sources()))],
             out,
             tokenizer=open_tokenizer("bytes"),
             executor=LocalExecutor(),

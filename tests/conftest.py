@@ -1,4 +1,4 @@
-"""What every test may ask for: real data beside the checkout (or a skip that says why), and a fixed, quick hypothesis profile."""
+"""What every test may ask for: real data beside the checkout, or a skip that says why; a quick hypothesis profile."""
 
 from pathlib import Path
 

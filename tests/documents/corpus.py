@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.document import Document
-from batchwright.documents.inputs import Source, discover
+from batchwright.documents.inputs import TextSource, discover
 from batchwright.documents.partitions import partition
 from batchwright.documents.pipeline import Step, clean
 from batchwright.documents.reading import read_partition
@@ -27,7 +27,7 @@ def read_all(
 ) -> tuple[list[Document], Tally]:
     """The cleaned documents of these paths in order, and the tally, checked."""
     tally = Tally()
-    inputs = discover([Source(name="test", paths=tuple(map(str, paths)), **source)], tally=tally)
+    inputs = discover([TextSource(name="test", paths=tuple(map(str, paths)), **source)], tally=tally)
     documents: list[Document] = []
     for part in partition(inputs, target_bytes):
         chosen = {number: inputs[number] for number in part.files}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.documents.inputs import InputFile, Source, discover, format_of
+from batchwright.documents.inputs import InputFile, TextSource, discover, format_of
 from batchwright.documents.tally import Tally
 from batchwright.foundation.errors import InputError
 from tests.documents.corpus import compress, dropped, read_all, texts_of
@@ -13,7 +13,7 @@ from tests.documents.corpus import compress, dropped, read_all, texts_of
 
 def paths_of(*paths: Path | str, **options: object) -> list[str]:
     """Display paths that a source of these paths finds."""
-    return [file.path for file in discover([Source(name="s", paths=tuple(map(str, paths)), **options)])]  # type: ignore[arg-type]
+    return [file.path for file in discover([TextSource(name="s", paths=tuple(map(str, paths)), **options)])]  # type: ignore[arg-type]
 
 
 def fill(root: Path, *names: str) -> None:
@@ -57,7 +57,7 @@ def test_paths_are_relative_so_that_a_moved_corpus_is_the_same_corpus(tmp_path: 
 def test_hidden_files_and_caches_are_left_aside_and_counted(tmp_path: Path) -> None:
     fill(tmp_path, "a.py", ".git/config", ".hidden", "__pycache__/a.pyc")
     tally = Tally()
-    files = discover([Source(name="s", paths=(str(tmp_path),))], tally=tally)
+    files = discover([TextSource(name="s", paths=(str(tmp_path),))], tally=tally)
     assert [file.path for file in files] == ["a.py"]
     assert tally.skipped_files == {"hidden": 3}
 
@@ -76,7 +76,7 @@ def test_links_are_followed_once_so_that_loops_end(tmp_path: Path) -> None:
     (tmp_path / "real/again").symlink_to(tmp_path / "real/sub")
     (tmp_path / "real/gone").symlink_to(tmp_path / "nowhere")
     tally = Tally()
-    files = discover([Source(name="s", paths=(str(tmp_path / "real"),))], tally=tally)
+    files = discover([TextSource(name="s", paths=(str(tmp_path / "real"),))], tally=tally)
     assert len(files) == 2
     assert {os.path.basename(file.path) for file in files} == {"a.txt", "b.txt"}
     assert tally.skipped_files == {"broken link": 1, "directory seen before (link)": 2}
@@ -107,14 +107,17 @@ def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path: Path) -> Non
 def test_a_file_given_twice_is_read_once(tmp_path: Path) -> None:
     fill(tmp_path, "a.txt")
     tally = Tally()
-    files = discover([Source(name="s", paths=(str(tmp_path), str(tmp_path / "a.txt")))], tally=tally)
+    files = discover([TextSource(name="s", paths=(str(tmp_path), str(tmp_path / "a.txt")))], tally=tally)
     assert len(files) == 1
     assert tally.skipped_files == {"given twice": 1}
 
 
 def test_sources_keep_their_order_and_number(tmp_path: Path) -> None:
     fill(tmp_path, "b/x.txt", "a/x.txt")
-    sources = [Source(name="one", paths=(str(tmp_path / "b"),)), Source(name="two", paths=(str(tmp_path / "a"),))]
+    sources = [
+        TextSource(name="one", paths=(str(tmp_path / "b"),)),
+        TextSource(name="two", paths=(str(tmp_path / "a"),)),
+    ]
     assert [(file.source, file.path) for file in discover(sources)] == [(0, "x.txt"), (1, "x.txt")]
 
 
@@ -142,17 +145,17 @@ def test_a_name_that_is_not_utf8_is_left_aside_and_counted(tmp_path: Path) -> No
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
     tally = Tally()
-    assert len(discover([Source(name="s", paths=(str(tmp_path),))], tally=tally)) == 1
+    assert len(discover([TextSource(name="s", paths=(str(tmp_path),))], tally=tally)) == 1
     assert tally.skipped_files == {"name is not UTF-8": 1}
 
 
 def test_a_source_checks_itself() -> None:
     with pytest.raises(InputError, match="needs a name"):
-        Source(name="", paths=("x",))
+        TextSource(name="", paths=("x",))
     with pytest.raises(InputError, match="names no path"):
-        Source(name="s", paths=())
+        TextSource(name="s", paths=())
     with pytest.raises(InputError) as caught:
-        Source(name="s", paths=("x",), format="jsnl")  # type: ignore[arg-type]
+        TextSource(name="s", paths=("x",), format="jsnl")  # type: ignore[arg-type]
     assert caught.value.remedy == "'jsonl'"
 
 
@@ -163,7 +166,7 @@ def test_a_json_file_is_read_by_lines_only_where_its_first_line_is_a_record(tmp_
     (tmp_path / "package.json").write_bytes(b'{"name":"x"}\n')
     (tmp_path / "pretty.json").write_bytes(b'{\n "text": "x"\n}')
     (tmp_path / "zero.json").write_bytes(b"")
-    formats = [file.format for file in discover([Source(name="s", paths=(str(tmp_path),))])]
+    formats = [file.format for file in discover([TextSource(name="s", paths=(str(tmp_path),))])]
     assert formats == ["jsonl", "jsonl", "text", "text", "text"]
 
 
@@ -175,5 +178,5 @@ def test_the_format_of_a_source_overrules_the_name(tmp_path: Path) -> None:
 
 def test_an_input_file_survives_its_json(tmp_path: Path) -> None:
     fill(tmp_path, "a.txt")
-    (file,) = discover([Source(name="s", paths=(str(tmp_path),))])
+    (file,) = discover([TextSource(name="s", paths=(str(tmp_path),))])
     assert InputFile.from_dict(file.to_dict()) == file

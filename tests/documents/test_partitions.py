@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.documents.inputs import Source, discover
+from batchwright.documents.inputs import TextSource, discover
 from batchwright.documents.partitions import WHOLE, Partition, Piece, partition
 from batchwright.foundation.errors import InputError
 from tests.documents.corpus import compress, read_all, texts_of, write_jsonl, write_parquet
@@ -35,7 +35,7 @@ def test_every_target_size_gives_the_same_documents_in_the_same_order(tmp_path: 
 
 
 def test_small_files_share_a_partition_and_large_ones_are_cut(tmp_path: Path) -> None:
-    inputs = discover([Source(name="s", paths=(str(mixed(tmp_path)),))])
+    inputs = discover([TextSource(name="s", paths=(str(mixed(tmp_path)),))])
     size = inputs[0].size
     parts = partition(inputs, 5000)
     assert parts[0].pieces == (Piece(0, 0, 5000),)
@@ -46,14 +46,14 @@ def test_small_files_share_a_partition_and_large_ones_are_cut(tmp_path: Path) ->
 
 def test_a_parquet_file_is_cut_between_row_groups(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", [str(n) * 100 for n in range(100)], rows=10)
-    inputs = discover([Source(name="s", paths=(str(tmp_path),))])
+    inputs = discover([TextSource(name="s", paths=(str(tmp_path),))])
     parts = partition(inputs, 1)
     assert [part.pieces[0] for part in parts] == [Piece(0, group, group + 1) for group in range(10)]
 
 
 def test_lines_appended_after_listing_are_read_and_not_lost(tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "a.jsonl", ["one", "two"])
-    inputs = discover([Source(name="s", paths=(str(file),))])
+    inputs = discover([TextSource(name="s", paths=(str(file),))])
     assert partition(inputs, 10)[-1].pieces[-1].stop == WHOLE
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.deduplication import document_id, ids_to_pairs, keep_first
 from batchwright.documents.document import Document
-from batchwright.documents.inputs import InputFile, Source, discover
+from batchwright.documents.inputs import InputFile, TextSource, discover
 from batchwright.documents.partitions import Partition, partition
 from batchwright.documents.pipeline import Dropped, Step, clean
 from batchwright.documents.reading import read_partition
@@ -83,7 +83,7 @@ def test_every_document_and_byte_read_is_kept_or_dropped_or_edited_away(
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:
         write(Path(directory), files)
-        inputs = discover([Source(name="nasty", paths=(directory,))])
+        inputs = discover([TextSource(name="nasty", paths=(directory,))])
         total, documents = account(inputs, partition(inputs, target_bytes), clean)
         total.check()
         assert conserved(total, documents)
@@ -120,7 +120,7 @@ def counts_twice(documents: Iterable[Document], steps: Sequence[Step], tally: Ta
 def test_a_pipeline_that_loses_or_invents_is_caught(tmp_path: Path, broken: Cleaner) -> None:
     (tmp_path / "a.txt").write_text("")
     (tmp_path / "b.txt").write_text("some text")
-    inputs = discover([Source(name="plain", paths=(str(tmp_path),))])
+    inputs = discover([TextSource(name="plain", paths=(str(tmp_path),))])
     parts = partition(inputs)
     assert conserved(*account(inputs, parts, clean))
     assert not conserved(*account(inputs, parts, broken))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from batchwright.documents.inputs import Source
+from batchwright.documents.inputs import TextSource
 from batchwright.engines.local import LocalExecutor
 from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation.errors import InputError
@@ -50,7 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     for number in range(60):
         (home / f"{number:02}.txt").write_text(f"Document {number} counts: " + " ".join(map(str, range(number, 80))))
     store = prepare_store(
-        [Source(name="counting", paths=(str(home),))],
+        [TextSource(name="counting", paths=(str(home),))],
         home.parent / "store",
         tokenizer=open_tokenizer("bytes"),
         executor=SerialExecutor(),

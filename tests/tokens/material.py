@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from batchwright.documents.inputs import Source
+from batchwright.documents.inputs import TextSource
 from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation.execution import Executor
 from batchwright.tokens.bpe import train_bpe
@@ -53,7 +53,7 @@ def prepare(
     """A store with the defaults of the tests."""
     defaults: dict[str, Any] = {"validation_fraction": 0.2, "shard_tokens": 1500}
     return prepare_store(
-        [Source(name="tests", paths=(str(source),))],
+        [TextSource(name="tests", paths=(str(source),))],
         out,
         tokenizer=tokenizer or ByteTokenizer(),
         executor=executor or SerialExecutor(),

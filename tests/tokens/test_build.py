@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batchwright.documents.inputs import Source
+from batchwright.documents.inputs import TextSource
 from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation.errors import InputError, LockedError
 from batchwright.foundation.files import WriterLock
@@ -167,8 +167,8 @@ def test_two_sources_keep_their_order_and_licences(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "z.jsonl", ["first", "shared"])
     write_jsonl(tmp_path / "a.jsonl", ["shared", "second"])
     sources = [
-        Source(name="one", paths=(str(tmp_path / "z.jsonl"),), licence="CC0"),
-        Source(name="two", paths=(str(tmp_path / "a.jsonl"),)),
+        TextSource(name="one", paths=(str(tmp_path / "z.jsonl"),), licence="CC0"),
+        TextSource(name="two", paths=(str(tmp_path / "a.jsonl"),)),
     ]
     store = prepare_store(sources, tmp_path / "store", tokenizer=ByteTokenizer(), executor=SerialExecutor())
     assert [store.text_of("train", number) for number in range(3)] == ["first", "shared", "second"]

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from batchwright.cli.face import PEOPLE, Face
 from batchwright.cli.paint import paint_grid
-from batchwright.documents.inputs import Source
+from batchwright.documents.inputs import TextSource
 from batchwright.foundation.units import format_bytes, format_count
 from batchwright.tokens.build import Progress
 from batchwright.workflows.prepare import prepare as prepare_text
@@ -58,7 +58,7 @@ def prepare(
     name
         The source's name, written into the store.
     """
-    source = Source(name=name, paths=tuple(sources), text_column=text_column, licence=licence)
+    source = TextSource(name=name, paths=tuple(sources), text_column=text_column, licence=licence)
     with face.progress(face.say("prepare.title"), unit=format_bytes) as advance:
 
         def heard(progress: Progress) -> None:

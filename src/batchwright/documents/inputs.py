@@ -42,7 +42,7 @@ _SNIFFED_BYTES = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class TextSource:
     """A named origin of documents: files, directories or globs that share a licence and a text column.
 
     text_column: the key (JSONL) or column (parquet) that holds the text.
@@ -90,7 +90,7 @@ class InputFile:
         return cls(**value)
 
 
-def discover(sources: Sequence[Source], *, tally: Tally | None = None) -> list[InputFile]:
+def discover(sources: Sequence[TextSource], *, tally: Tally | None = None) -> list[InputFile]:
     """The files of all sources, ordered by (source, path). What was left aside is counted in `tally.skipped_files`.
 
     Raises InputError when a path does not exist, a glob matches nothing or a directory holds nothing to read.
@@ -99,7 +99,7 @@ def discover(sources: Sequence[Source], *, tally: Tally | None = None) -> list[I
     return [file for number, source in enumerate(sources) for file in _files_of(number, source, tally)]
 
 
-def _files_of(number: int, source: Source, tally: Tally) -> list[InputFile]:
+def _files_of(number: int, source: TextSource, tally: Tally) -> list[InputFile]:
     expanded = [_expand(os.path.abspath(os.path.expanduser(path)), source, tally) for path in source.paths]
     root = os.path.commonpath([root for root, _ in expanded])
     locations = [location for _, found in expanded for location in found]
@@ -110,7 +110,7 @@ def _files_of(number: int, source: Source, tally: Tally) -> list[InputFile]:
     return sorted(files, key=lambda file: file.path)
 
 
-def _input_file(number: int, source: Source, relative: str, location: str) -> InputFile:
+def _input_file(number: int, source: TextSource, relative: str, location: str) -> InputFile:
     with translated(location):
         size = os.stat(location).st_size
     path = relative.replace(os.sep, "/")
@@ -138,7 +138,7 @@ def format_of(path: str) -> tuple[Format, Compression]:
     return ("parquet", "") if suffix == ".parquet" else ("text", compression)
 
 
-def _expand(path: str, source: Source, tally: Tally) -> tuple[str, list[str]]:
+def _expand(path: str, source: TextSource, tally: Tally) -> tuple[str, list[str]]:
     """(directory that paths are shown relative to, files) of one path of a source."""
     if os.path.isdir(path):
         return path, _directory(path, source, tally)
@@ -165,7 +165,7 @@ def _regular(path: str) -> str:
     return path
 
 
-def _directory(path: str, source: Source, tally: Tally) -> list[str]:
+def _directory(path: str, source: TextSource, tally: Tally) -> list[str]:
     skipped = Tally()
     found = list(_walk(path, skipped))
     tally.merge(skipped)
@@ -216,7 +216,7 @@ def _reason_to_skip(name: str, path: str) -> str | None:
     return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "not a regular file"
 
 
-def _glob(pattern: str, source: Source, tally: Tally) -> tuple[str, list[str]]:
+def _glob(pattern: str, source: TextSource, tally: Tally) -> tuple[str, list[str]]:
     plain = Path(pattern)
     while glob.has_magic(str(plain)):
         plain = plain.parent

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
-from batchwright.documents.inputs import Source, discover
+from batchwright.documents.inputs import TextSource, discover
 from batchwright.documents.partitions import WHOLE, Partition, partition
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
@@ -76,7 +76,7 @@ class Progress:
 class _Build:
     """One call of `prepare_store`."""
 
-    sources: Sequence[Source]
+    sources: Sequence[TextSource]
     out: Path
     tokenizer: Tokenizer
     executor: Executor
@@ -298,7 +298,7 @@ class _Build:
 
 
 def prepare_store(
-    sources: Sequence[Source],
+    sources: Sequence[TextSource],
     out: Path | str,
     *,
     tokenizer: Tokenizer,

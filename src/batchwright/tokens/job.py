@@ -13,7 +13,7 @@ from typing import Any, cast
 import orjson
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
-from batchwright.documents.inputs import InputFile, Source
+from batchwright.documents.inputs import InputFile, TextSource
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
 from batchwright.foundation.errors import InputError
@@ -109,7 +109,7 @@ def describe_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
     }
 
 
-def describe_sources(sources: Sequence[Source]) -> list[dict[str, Any]]:
+def describe_sources(sources: Sequence[TextSource]) -> list[dict[str, Any]]:
     """Sources as a manifest names them. Where they lie is no part of what they are: paths are in provenance.json."""
     return [{name: value for name, value in asdict(source).items() if name != "paths"} for source in sources]
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from batchwright.documents.inputs import InputFile, Source, discover
+from batchwright.documents.inputs import InputFile, TextSource, discover
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.files import WriterLock, read_json, translated, write_atomic, write_json
 from batchwright.foundation.fingerprint import fingerprint, hash_file
@@ -74,7 +74,7 @@ class DemoSettings:
     training: TrainingConfig = TRAINING
     validation_fraction: float = 0.02
     picture_rows: int = 8
-    picture_steps: int = 64  # among so many first batches the one that shows most is drawn
+    picture_steps: int = 512  # among so many first batches the one that shows most is drawn
     micro_batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     speed_seconds: float = 15.0
     memory_rows: tuple[int, ...] = (1, 4, 16, 64)
@@ -105,7 +105,7 @@ class Demo:
         self.out = out
         self.settings = DemoSettings() if settings is None else settings
         self.store, self.run, self.sweep = out / "store", out / "run", out / "sweep"
-        self.source = standard_library() if text is None else Source(name="text", paths=(str(text),))
+        self.source = standard_library() if text is None else TextSource(name="text", paths=(str(text),))
         self.place = standard_library_place() if text is None else str(text)
         self.kind = "standard_library" if text is None else "given"
         if restart and (out / MARK).exists():

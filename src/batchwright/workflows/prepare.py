@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
-from batchwright.documents.inputs import Source, discover
+from batchwright.documents.inputs import TextSource, discover
 from batchwright.documents.partitions import partition
 from batchwright.documents.pipeline import clean
 from batchwright.documents.reading import read_partition
@@ -32,7 +32,7 @@ TRAIN = "train:"
 
 
 def prepare(
-    sources: Sequence[Source],
+    sources: Sequence[TextSource],
     out: Path,
     *,
     tokenizer: str = "bytes",
@@ -59,7 +59,7 @@ def prepare(
 
 
 def tokenizer_named(
-    name: str, sources: Sequence[Source], *, engine: Engine = "auto", errors: ErrorPolicy = "strict", seed: int = 0
+    name: str, sources: Sequence[TextSource], *, engine: Engine = "auto", errors: ErrorPolicy = "strict", seed: int = 0
 ) -> Tokenizer:
     """`bytes`, the path of a `tokenizer.json`, or `train:4096`: learn so many tokens from the sources."""
     if name.startswith(TRAIN):
@@ -74,7 +74,7 @@ def tokenizer_named(
     return open_tokenizer(name, engine=engine)
 
 
-def sample_texts(sources: Sequence[Source], *, errors: ErrorPolicy, seed: int, limit_bytes: int) -> Iterator[bytes]:
+def sample_texts(sources: Sequence[TextSource], *, errors: ErrorPolicy, seed: int, limit_bytes: int) -> Iterator[bytes]:
     """Cleaned texts of the sources, about `limit_bytes` of them, from pieces in keyed order: all, if there is less.
 
     Documents that will be held out are among them: a vocabulary sees what every text looks like, a model does not.

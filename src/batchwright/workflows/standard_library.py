@@ -3,7 +3,7 @@
 import sysconfig
 from pathlib import Path
 
-from batchwright.documents.inputs import Source
+from batchwright.documents.inputs import TextSource
 from batchwright.foundation.errors import InputError
 
 NAME = "python-standard-library"
@@ -11,7 +11,7 @@ LICENCE = "PSF-2.0"
 _NOT_ITS_OWN = frozenset({"site-packages", "dist-packages", "__pycache__"})
 
 
-def standard_library() -> Source:
+def standard_library() -> TextSource:
     """The `*.py` files of the running Python's standard library, without what was installed into it later."""
     home = Path(sysconfig.get_paths()["stdlib"])
     paths = [str(home / "*.py")]
@@ -22,7 +22,7 @@ def standard_library() -> Source:
             where=str(home),
             remedy="batchwright demo --text PATH with any text of a few megabytes",
         )
-    return Source(name=NAME, paths=tuple(paths), licence=LICENCE)
+    return TextSource(name=NAME, paths=tuple(paths), licence=LICENCE)
 
 
 def standard_library_place() -> str:
