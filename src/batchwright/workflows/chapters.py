@@ -53,7 +53,10 @@ def chapters_of(demo: Demo) -> list[Chapter]:
         for name, depends, made, told in plain
     }
     by_name["batch"] = Chapter(
-        name="batch", depends=[text, chosen.picture_rows], run=partial(one_batch, demo), tell=partial(tell_batch, demo)
+        name="batch",
+        depends=[text, chosen.picture_rows, chosen.picture_steps],
+        run=partial(one_batch, demo),
+        tell=partial(tell_batch, demo),
     )
     by_name["training"] = Chapter(
         name="training", depends=run, run=partial(training, demo), tell=partial(tell_run, demo)
@@ -142,7 +145,9 @@ def training(demo: Demo, heard: Heard) -> Json:
             heard(record.tokens, demo.recipe.training.tokens, note=f"loss {record.loss:.2f}")
 
     with on_threads(threads()):
-        train(demo.recipe, demo.run, observers=[monitor], on_record=on_record)
+        result = train(demo.recipe, demo.run, observers=[monitor], on_record=on_record)
+    if result.reason == "interrupted":
+        raise KeyboardInterrupt  # its checkpoint is written: the next call goes on from there
     steps, evaluations = records_of(demo.run)
     model = demo.recipe.model
     return {

@@ -93,7 +93,7 @@ def look_at_batch(
 def liveliest_step(
     store_directory: Path, *, rows: int, sequence_length: int, steps: int, seed: int = 0
 ) -> tuple[int, dict[str, int]]:
-    """Among the first `steps` batches the one in which the most documents begin, and the ledger of the epoch."""
+    """Among the first `steps` batches the one that shows most beginnings of documents, and the ledger of the epoch."""
     store = TokenStore.open(store_directory)
     index = open_index(store, sequence_length=sequence_length, seed=seed)
     geometry = BatchGeometry(global_batch_size=rows, micro_batch_size=rows, sequence_length=sequence_length)
@@ -103,4 +103,6 @@ def liveliest_step(
 
 
 def _beginnings(batch: Batch, eot_id: int) -> int:
-    return int(((batch.inputs == eot_id) & batch.loss_mask).sum())
+    """Documents that begin, and once more those that begin inside a row: there one sees an end and a beginning."""
+    begun = (batch.inputs == eot_id) & batch.loss_mask
+    return int(begun.sum()) + batch.inputs.shape[0] * int(begun[:, 1:].sum())

@@ -59,12 +59,13 @@ def batch_section(
 
 
 def _a_beginning(view: BatchView) -> tuple[int, int]:
-    """(row, slot) a little before the place where a document begins inside a row; (0, 0) if none does."""
-    rows, slots = np.nonzero((view.inputs == view.eot_id) & view.loss_mask)
-    inside = np.flatnonzero(slots >= SLOTS_BEFORE)
-    if not inside.size:
-        return 0, 0
-    return int(rows[inside[0]]), int(slots[inside[0]]) - SLOTS_BEFORE
+    """(row, slot) a little before the place where a document begins inside a row, or else a piece of one; or (0, 0)."""
+    for begins in (view.inputs == view.eot_id, view.position_ids == 0):
+        rows, slots = np.nonzero(begins & view.loss_mask)
+        inside = np.flatnonzero(slots > 0)
+        if inside.size:
+            return int(rows[inside[0]]), max(0, int(slots[inside[0]]) - SLOTS_BEFORE)
+    return 0, 0
 
 
 def tell_padding(ledger: Mapping[str, int], say: Say) -> str:

@@ -12,8 +12,13 @@ def tell_tally(tally: Mapping[str, Any], say: Say) -> Grid:
     """Documents and bytes: read = kept + dropped + edited away."""
     read, kept = tally["read"], tally["kept"]
     rows = [(say("tally.read"), read), (say("tally.kept"), kept)]
-    rows += [(say("tally.dropped", reason=_reason(name, say)), each) for name, each in tally["dropped"].items()]
-    rows += [(say("tally.edited", edit=name), each) for name, each in tally["edited"].items()]
+    rows += [
+        (say("tally.dropped", reason=_named(f"reason.{name}", name, say)), each)
+        for name, each in tally["dropped"].items()
+    ]
+    rows += [
+        (say("tally.edited", edit=_named(f"edit.{name}", name, say)), each) for name, each in tally["edited"].items()
+    ]
     return Grid(
         header=("", say("documents"), say("bytes")),
         rows=tuple((name, f"{each['documents']:,}", f"{each['bytes']:,}") for name, each in rows),
@@ -59,6 +64,6 @@ def tell_text_to_tokens(result: Mapping[str, Any], say: Say) -> Section:
     return Section(title=say("tokens.title"), blocks=tuple(blocks))
 
 
-def _reason(name: str, say: Say) -> str:
-    key = f"reason.{name}"
+def _named(key: str, name: str, say: Say) -> str:
+    """A reason or an edit in words; a step that somebody added has only its name."""
     return say(key) if say.knows(key) else name
