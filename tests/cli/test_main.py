@@ -102,3 +102,13 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         errors = process.stderr.read()
         assert process.wait() == 0
     assert errors == b""
+
+
+def test_an_interruption_inside_a_verb_reaches_the_border(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from batchwright.cli import doctor
+
+    monkeypatch.setattr(doctor, "examine_machine", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert main(["doctor", "--json"]) == 130
+    assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 130

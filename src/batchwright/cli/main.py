@@ -44,6 +44,7 @@ def build_app() -> App:
         help_epilogue=EPILOGUE,
         version=_version,
         console=console_on(sys.stdout),
+        suppress_keyboard_interrupt=False,  # the border below says so, with --json too
         result_action="return_value",
     )
     for verb, line in VERBS.items():
