@@ -158,9 +158,10 @@ class Demo:
         return self.stages.is_done(chapter.name, chapter.depends)
 
     def write_report(self, sections: list[Section], say: Say, *, command: str) -> Path:
-        """report.md: what was told, and how it was made."""
+        """report.md: what was told, and how it was made, by the first command that got this far."""
         path = self.out / "report.md"
-        making = tell_making(self._making(command), say)
+        first = self.stages.done("command", self.text_key, lambda: {"command": command})
+        making = tell_making(self._making(first["command"]), say)
         write_atomic(path, to_markdown([*sections, making], title=say("report.title")).encode())
         return path
 
