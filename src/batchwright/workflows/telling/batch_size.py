@@ -67,6 +67,7 @@ def tell_memory(result: Json, say: Say) -> Section:
     blocks: list[Block] = [
         say("memory.intro"),
         _memory_grid([*rows, *lengths, *widths], say),
+        _stream(rows[-1], say),
         _growth("memory.rows", rows, "B", say),
         _growth("memory.length", lengths, "T", say),
         _growth("memory.width", widths, "D", say),
@@ -94,6 +95,19 @@ def _memory_grid(rows: Sequence[Json], say: Say) -> Grid:
             )
             for (b, t, d), row in shapes.items()
         ),
+    )
+
+
+def _stream(row: Json, say: Say) -> str:
+    """B × T × D on its own line."""
+    return say(
+        "memory.stream_line",
+        rows=row["B"],
+        length=row["T"],
+        width=row["D"],
+        item=row["stream_bytes"] // (row["B"] * row["T"] * row["D"]),
+        size=format_bytes(row["stream_bytes"]),
+        share=f"{row['stream_bytes'] / row['peak_bytes']:.1%}",
     )
 
 
