@@ -1,0 +1,64 @@
+"""A verb speaks to people or to programs: answers on stdout, progress on stderr, in the language asked for."""
+
+import json
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from batchwright.cli import face as faces
+from batchwright.cli.face import Face
+from batchwright.cli.paint import paint_section
+from batchwright.workflows.section import Code, Figure, Grid, Picture, Section
+
+
+def test_an_answer_is_one_line_of_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    face = Face(json=True)
+    face.show("not for programs")
+    face.answer({"text": "中\nb", "none": None, "number": 1.5}, "not for programs")
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert json.loads(out) == {"text": "中\nb", "none": None, "number": 1.5}
+
+
+def test_progress_without_a_terminal_is_plain_lines_on_stderr_not_too_many(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(faces.time, "monotonic", lambda: now[0])
+    with Face().progress("reading") as advance:
+        for done in range(1, 101):
+            now[0] = done / 10
+            advance(done, 100, note="words")
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = said.err.splitlines()
+    assert lines[0] == "reading …"
+    assert lines[1] == "reading: 50 of 100 (50%), 5 s left  words"
+    assert len(lines) == 3
+    assert "\x1b" not in said.err
+
+
+def test_the_language_is_the_one_asked_for() -> None:
+    assert Face(lang="zh").say("verify.title") == "校验"
+    assert Face(lang="en").say("verify.title") == "checking"
+
+
+def test_every_kind_of_block_is_painted_within_the_width() -> None:
+    section = Section(
+        title="Title",
+        blocks=(
+            "A sentence of several words that does not fit into one line of so few characters.",
+            Grid(header=("name", "value"), rows=(("a", "1"), ("b", "2"))),
+            Code(text="def f():\n    return 1"),
+            Picture(text=Text("■ab·")),
+            Figure(file_name="loss.png", caption="a figure"),
+        ),
+    )
+    console = Console(width=40, color_system=None)
+    with console.capture() as captured:
+        console.print(paint_section(section))
+    drawn = captured.get()
+    assert max(len(line) for line in drawn.splitlines()) <= 40
+    for piece in ("Title", "value", "    return 1", "■ab·", "loss.png"):
+        assert piece in drawn
