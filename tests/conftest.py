@@ -1,6 +1,10 @@
 """What every test may ask for: real data beside the checkout, or a skip that says why; a quick hypothesis profile."""
 
+import os
 from pathlib import Path
+
+# Before torch is loaded: on two cores shared with other tests, threads that spin while they wait cost more than they give.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 from hypothesis import HealthCheck, settings
