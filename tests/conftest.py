@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-# Before torch is loaded: on two cores shared with other tests, threads that spin while they wait cost more than they give.
+# Before torch is loaded: on two shared cores, threads that spin while they wait cost more than they give.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
