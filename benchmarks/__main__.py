@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("startup", "loader", "prepare")
+NAMES = ("startup", "loader", "prepare", "attention")
 
 
 def main(names: list[str]) -> None:

@@ -3,7 +3,8 @@
 Each comparison also runs against a broken twin of the form, the mistake that is easiest to make, and must catch it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
@@ -15,9 +16,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from batchwright.measuring.step_trace import trace_step
+from batchwright.model import isolation
 from batchwright.model import loss as real_loss
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
+from batchwright.planning import moments
 from batchwright.planning.memory import StepMemory, step_memory
 from batchwright.planning.moments import LossForm, StepArithmetic, chunk_slots
 
@@ -168,6 +171,31 @@ def test_the_closed_form_is_the_bytes_of_the_real_step(step: Step):
 @pytest.mark.parametrize("step", GRID)
 def test_the_closed_form_holds_wherever_the_peak_lies(step: Step):
     assert abs(step.predicted().peak_bytes - step.traced_bytes()) <= BYTES_TOLERANCE
+
+
+@contextmanager
+def documents_kept_apart_by_segments() -> Iterator[None]:
+    """As above the limit of the mask, where a traced step would take minutes."""
+    with patch.object(moments, "MASKED_LENGTH_LIMIT", 1), patch.object(isolation, "MASKED_LENGTH_LIMIT", 1):
+        yield
+
+
+@given(step=STEPS)
+@settings(max_examples=15)
+def test_the_closed_form_holds_without_a_mask(step: Step):
+    with documents_kept_apart_by_segments():
+        assert abs(step.predicted().peak_bytes - step.traced_bytes()) <= BYTES_TOLERANCE
+
+
+def test_forgetting_that_the_segments_outputs_are_joined_is_caught():
+    with documents_kept_apart_by_segments():
+        assert not _with("joined", lambda elements: 0)
+
+
+def test_the_limit_of_the_mask_is_one_number():
+    assert moments.MASKED_LENGTH_LIMIT == isolation.MASKED_LENGTH_LIMIT
+    at, above = (step_memory(replace(MIDDLE, sequence_length=n), micro_batch_size=1) for n in (256, 257))
+    assert at.peak.parts["attention_mask"] > 0 == above.peak.parts["attention_mask"]
 
 
 def test_the_grid_reaches_peaks_in_different_phases():

@@ -1,4 +1,4 @@
-"""Law: what else stands in the row never changes a document's scores, not by one bit.
+"""Law: what else stands in the row never changes a document's scores, not by one bit; in every form of attention.
 
 The broken twin resets the positions of each document, as isolation does, but lets attention see the whole row.
 """
@@ -10,8 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchwright.model import isolation
 from batchwright.model.config import ModelConfig
+from batchwright.model.isolation import WholeRow, attend
 from batchwright.model.transformer import Transformer
+from tests.model.segmented import parts_of, position_ids_of
 
 VOCABULARY, LENGTH = 37, 20
 SHAPE = ModelConfig(
@@ -22,6 +25,13 @@ Scores = Callable[[Transformer, torch.Tensor, torch.Tensor], torch.Tensor]
 
 def isolated(model: Transformer, ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
     return model(ids, position_ids)
+
+
+def isolated_by_segments(model: Transformer, ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+    """As the model does above the limit of the mask."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(isolation, "MASKED_LENGTH_LIMIT", 1)
+        return model(ids, position_ids)
 
 
 def only_positions_reset(model: Transformer, ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
@@ -64,18 +74,49 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.mark.parametrize("scores", [isolated, isolated_by_segments])
 @given(before=st.integers(0, 15), length=st.integers(1, 5), seed=st.integers(0, 10**6))
 @settings(max_examples=40)
-def test_a_neighbour_never_changes_a_documents_scores_by_one_bit(before: int, length: int, seed: int) -> None:
-    assert change_beside(isolated, before, length, seed) == 0.0
+def test_a_neighbour_never_changes_a_documents_scores_by_one_bit(
+    scores: Scores, before: int, length: int, seed: int
+) -> None:
+    assert change_beside(scores, before, length, seed) == 0.0
 
 
+@pytest.mark.parametrize("scores", [isolated, isolated_by_segments])
 @given(before=st.integers(1, 15), length=st.integers(1, 5), seed=st.integers(0, 10**6))
 @settings(max_examples=20)
-def test_a_documents_scores_do_not_depend_on_where_in_the_row_it_stands(before: int, length: int, seed: int) -> None:
-    assert moved(isolated, before, length, seed) < 1e-5  # the kernel adds in another order, so not bit for bit
+def test_a_documents_scores_do_not_depend_on_where_in_the_row_it_stands(
+    scores: Scores, before: int, length: int, seed: int
+) -> None:
+    assert moved(scores, before, length, seed) < 1e-5  # the kernel adds in another order, so not bit for bit
 
 
 def test_resetting_positions_alone_is_caught() -> None:
     assert change_beside(only_positions_reset, before=7, length=5, seed=1) > 1e-3
     assert moved(only_positions_reset, before=7, length=5, seed=1) > 1e-3
+
+
+def leaked(form: str, before: int, length: int, after: int) -> float:
+    """Largest change of one document's outputs when queries, keys and values of all other slots are replaced."""
+    position_ids = position_ids_of([[n for n in (before, length, after) if n]])
+    inside = slice(before, before + length)
+    outputs: list[torch.Tensor] = []
+    kept = parts_of(position_ids, 0)
+    for seed in (1, 2):
+        parts = [x.detach() for x in parts_of(position_ids, seed)]
+        for mine, theirs in zip(parts, kept, strict=True):
+            mine[:, inside] = theirs[:, inside].detach()
+        out = WholeRow().attend(*parts) if form == "not isolated" else attend(*parts, position_ids, form=form)  # type: ignore[arg-type]
+        outputs.append(out[:, inside])
+    return float((outputs[0] - outputs[1]).abs().max())
+
+
+@pytest.mark.parametrize("form", ["mask", "segments", "blocks"])
+@pytest.mark.parametrize(("before", "length", "after"), [(3, 5, 2), (0, 7, 9), (127, 2, 0), (200, 140, 60)])
+def test_no_form_of_attention_lets_a_neighbour_in(form: str, before: int, length: int, after: int) -> None:
+    assert leaked(form, before, length, after) == 0.0
+
+
+def test_attention_over_the_whole_row_is_caught() -> None:
+    assert leaked("not isolated", 3, 5, 2) > 1e-3

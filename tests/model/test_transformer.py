@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from batchwright.model.attention import isolation_mask
 from batchwright.model.config import ModelConfig
 from batchwright.model.embedding import RotaryPositions, rotate
+from batchwright.model.isolation import isolation_mask
 from batchwright.model.transformer import Transformer
 
 SHAPE = ModelConfig(vocabulary_size=53, sequence_length=16, width=16, layers=2, heads=2, feed_forward_width=24)

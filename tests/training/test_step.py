@@ -123,7 +123,7 @@ def test_a_loss_that_is_no_number_names_step_and_positions_and_leaves_the_weight
 
 def test_out_of_memory_names_the_geometry_and_a_smaller_micro_batch() -> None:
     class Hungry(Transformer):
-        def hidden(self, ids: torch.Tensor, position_ids: torch.Tensor, *, isolate: bool = True) -> torch.Tensor:
+        def hidden(self, ids: torch.Tensor, position_ids: torch.Tensor, **how: object) -> torch.Tensor:
             return torch.empty(1 << 60)
 
     model = Hungry(SHAPE, seed=1)

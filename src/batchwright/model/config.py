@@ -11,6 +11,10 @@ from batchwright.foundation.fingerprint import fingerprint
 
 FLOPS_PER_WEIGHT = 6  # a multiply and an add in the forward, twice that in the backward (Kaplan 2020, §2.1)
 
+MASKED_LENGTH_LIMIT = 256
+"""Up to this T documents are kept apart by a mask of 4·B·T² bytes, above it by a kernel call per segment: measured on
+a CPU, see docs/lab-notes.md. Both forms are in `isolation`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:

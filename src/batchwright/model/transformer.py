@@ -6,15 +6,17 @@ see each other unless `isolate=False`. Price: the logits, 4·B·T·V bytes, are 
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from batchwright.foundation.randomness import key
-from batchwright.model.attention import Attention, isolation_mask
+from batchwright.model.attention import Attention
 from batchwright.model.config import ModelConfig
 from batchwright.model.embedding import RotaryPositions, TokenEmbedding, matrix_deviation
+from batchwright.model.isolation import Isolation, WholeRow, isolation_of
 
 
 class FeedForward(nn.Module):
@@ -40,8 +42,8 @@ class Block(nn.Module):
         self.feed_forward_norm = nn.RMSNorm(config.width, eps=config.norm_epsilon)
         self.feed_forward = FeedForward(config.width, config.feed_forward_width)
 
-    def forward(self, x: Tensor, rotation: Tensor, mask: Tensor | None) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rotation, mask)
+    def forward(self, x: Tensor, rotation: Tensor, isolation: Isolation) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rotation, isolation)
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
@@ -63,17 +65,21 @@ class Transformer(nn.Module):
         """(V, D): what turns hidden vectors into scores; the embedding itself."""
         return self.embedding.weight
 
-    def forward(self, ids: Tensor, position_ids: Tensor, *, isolate: bool = True) -> Tensor:
-        """(B, T) int64 ids and position ids → (B, T, V) logits."""
-        return self.embedding.scores(self.hidden(ids, position_ids, isolate=isolate))
+    def forward(
+        self, ids: Tensor, position_ids: Tensor, *, isolate: bool = True, lengths: Sequence[int] | None = None
+    ) -> Tensor:
+        """(B, T) int64 ids and position ids → (B, T, V) logits. `lengths`: see `isolation_of`."""
+        return self.embedding.scores(self.hidden(ids, position_ids, isolate=isolate, lengths=lengths))
 
-    def hidden(self, ids: Tensor, position_ids: Tensor, *, isolate: bool = True) -> Tensor:
+    def hidden(
+        self, ids: Tensor, position_ids: Tensor, *, isolate: bool = True, lengths: Sequence[int] | None = None
+    ) -> Tensor:
         """(B, T) → (B, T, D): everything before the output, for a loss that never holds all logits at once."""
         x = self.embedding(ids)
         rotation = self.rotary(position_ids, x.dtype)
-        mask = isolation_mask(position_ids, x.dtype) if isolate else None
+        isolation = isolation_of(position_ids, x.dtype, lengths=lengths) if isolate else WholeRow()
         for block in self.blocks:
-            x = block(x, rotation, mask)
+            x = block(x, rotation, isolation)
         return self.final_norm(x)
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from batchwright.model.config import ModelConfig
+from batchwright.model.config import MASKED_LENGTH_LIMIT, ModelConfig
 
 LossForm = Literal["chunked", "whole"]
 """`model.loss` in two forms: logits of a few slots at a time, or of all of them."""
@@ -67,10 +67,20 @@ class StepArithmetic:
         return self.rows * self.length
 
     @property
+    def masked(self) -> bool:
+        """Documents are kept apart by a mask; if isolated without one, by a call per segment."""
+        return self.isolate and self.length <= MASKED_LENGTH_LIMIT
+
+    @property
+    def joined(self) -> int:
+        """D, elements per slot, where the segments' outputs are kept once more as one tensor; else 0."""
+        return self.model.width if self.isolate and not self.masked else 0
+
+    @property
     def saved_per_layer(self) -> int:
         """A, elements per slot."""
         model = self.model
-        return 12 * model.width + 4 * model.feed_forward_width + model.heads + 2
+        return 12 * model.width + 4 * model.feed_forward_width + model.heads + 2 + self.joined
 
     @property
     def saved_before_layers(self) -> int:
@@ -87,7 +97,7 @@ class StepArithmetic:
     def forward_and_loss(self) -> Iterator[Moment]:
         model, table = self.model, self.model.vocabulary_size * self.model.width
         saved = self.saved_before_layers + model.layers * self.saved_per_layer + 2 * model.width + 1
-        if self.isolate:
+        if self.masked:
             # Boolean "allowed" and its negation beside the mask, the causal square, and the segment numbers.
             making = 2 * self.slots * self.length + self.length**2
             batch = (_ID_BYTES + _POSITION_BYTES + 8) * self.slots
@@ -200,7 +210,7 @@ class StepArithmetic:
                 "gradients": e * gradients,
                 "activations": e * n * activations,
                 "logits_and_loss": e * logits + (e * _SCALARS if phase in ("loss", "backward") else 0),
-                "attention_mask": e * n * self.length * (self.isolate and mask) + mask_extra,
+                "attention_mask": e * n * self.length * (self.masked and mask) + mask_extra,
                 "batch": n * _ID_BYTES if batch is None else batch,
             },
         )

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from batchwright.foundation.errors import BatchwrightError, InputError, ResourceError
+from batchwright.model.isolation import segment_lengths
 from batchwright.model.loss import chunked_cross_entropy, masked_cross_entropy
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import LossForm
@@ -184,9 +185,11 @@ def micro_batch_loss(
         torch.from_numpy(array).to(device)
         for array in (batch.inputs, batch.targets, batch.loss_mask, batch.position_ids)
     )
+    lengths = segment_lengths(batch.position_ids) if isolate else None
     if loss == "whole":
-        return masked_cross_entropy(model(ids, position_ids, isolate=isolate), targets, mask)
-    hidden = model.hidden(ids, position_ids, isolate=isolate)
+        logits = model(ids, position_ids, isolate=isolate, lengths=lengths)
+        return masked_cross_entropy(logits, targets, mask)
+    hidden = model.hidden(ids, position_ids, isolate=isolate, lengths=lengths)
     return chunked_cross_entropy(hidden, model.output_weight, targets, mask)
 
 
