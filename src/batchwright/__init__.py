@@ -25,6 +25,7 @@ _HOMES = {
     "batches.evaluation": ("evaluation_batches",),
     "batches.geometry": ("BatchGeometry",),
     "batches.loader": ("BatchLoader",),
+    "batches.tracing": ("appearances_of", "trace_cell"),
     "documents.document": ("Document",),
     "documents.inputs": ("TextSource",),
     "engines.local": ("LocalExecutor",),
@@ -40,6 +41,7 @@ _HOMES = {
     ),
     "measuring.noise_monitor": ("NoiseMonitor",),
     "model.config": ("ModelConfig",),
+    "model.isolation": ("attend",),
     "model.transformer": ("Transformer",),
     "recipe": ("Recipe", "load_recipe"),
     "sequences.index": ("SequenceIndex",),
@@ -48,6 +50,7 @@ _HOMES = {
     "sequences.plan": ("Plan", "Source", "Stage"),
     "sequences.sampler": ("Sampler",),
     "tokens.build": ("prepare_store",),
+    "tokens.finding": ("find_document",),
     "tokens.store": ("TokenStore",),
     "tokens.tokenizer": ("Tokenizer", "open_tokenizer"),
     "tokens.verification": ("verify",),
@@ -63,6 +66,8 @@ if TYPE_CHECKING:
     from batchwright.batches.evaluation import evaluation_batches as evaluation_batches
     from batchwright.batches.geometry import BatchGeometry as BatchGeometry
     from batchwright.batches.loader import BatchLoader as BatchLoader
+    from batchwright.batches.tracing import appearances_of as appearances_of
+    from batchwright.batches.tracing import trace_cell as trace_cell
     from batchwright.documents.document import Document as Document
     from batchwright.documents.inputs import TextSource as TextSource
     from batchwright.engines.local import LocalExecutor as LocalExecutor
@@ -76,6 +81,7 @@ if TYPE_CHECKING:
     from batchwright.foundation.errors import UsageError as UsageError
     from batchwright.measuring.noise_monitor import NoiseMonitor as NoiseMonitor
     from batchwright.model.config import ModelConfig as ModelConfig
+    from batchwright.model.isolation import attend as attend
     from batchwright.model.transformer import Transformer as Transformer
     from batchwright.recipe import Recipe as Recipe
     from batchwright.recipe import load_recipe as load_recipe
@@ -88,6 +94,7 @@ if TYPE_CHECKING:
     from batchwright.sequences.plan import Stage as Stage
     from batchwright.sequences.sampler import Sampler as Sampler
     from batchwright.tokens.build import prepare_store as prepare_store
+    from batchwright.tokens.finding import find_document as find_document
     from batchwright.tokens.store import TokenStore as TokenStore
     from batchwright.tokens.tokenizer import Tokenizer as Tokenizer
     from batchwright.tokens.tokenizer import open_tokenizer as open_tokenizer

@@ -1,15 +1,21 @@
-"""`batchwright show STORE`: one (B, T) batch in the terminal, coloured by document. No torch."""
+"""`batchwright show STORE`: one (B, T) batch in the terminal, coloured by document; or where a position, a cell or a
+document leads. No torch."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.padding import Padding
 
 from batchwright.cli.face import PEOPLE, Face
 from batchwright.cli.paint import paint
+from batchwright.foundation.errors import UsageError
 from batchwright.workflows.look import look_at_batch
+from batchwright.workflows.section import Block
 from batchwright.workflows.telling.one_batch import tell_batch, tell_padding
+from batchwright.workflows.telling.provenance import tell_cell, tell_document, tell_row
+from batchwright.workflows.trace import Stream, look_at_cell, look_at_document, look_at_position
 
 
 def show(
@@ -23,6 +29,10 @@ def show(
     packing: Literal["best-fit", "concatenate"] = "best-fit",
     seed: int = 0,
     rows: int = 1,
+    position: int | None = None,
+    cell: str | None = None,
+    document: str | None = None,
+    epochs: int = 3,
     face: Face = PEOPLE,
 ) -> None:
     """One (B, T) batch, exactly as a step of a run with this B, T and seed would eat it.
@@ -45,16 +55,54 @@ def show(
         Names the order of the rows.
     rows
         How many rows are shown token by token under the picture.
+    position
+        Instead of a batch: the row at this position of the global order, with the documents in it.
+    cell
+        B,T: where one cell of the step's batch comes from, down to the file and the byte.
+    document
+        Where and when a document is trained on. Its number, its id (32 hexadecimal digits), or its file: PATH, or
+        PATH@OFFSET for the document that begins at or last before that byte (of parquet: row).
+    epochs
+        How many epochs of the document's positions and steps are listed.
     """
+    stream = Stream(directory=store, rows=batch, sequence_length=length, split=split, packing=packing, seed=seed)
+    if sum(wish is not None for wish in (position, cell, document)) > 1:
+        raise UsageError("--position, --cell and --document each ask for another answer", remedy="one of them")
+    if position is not None:
+        row = look_at_position(stream, position)
+        _answer(face, row.to_json(), lambda: tell_row(row, face.say, width=face.out.width))
+        return
+    if cell is not None:
+        one = look_at_cell(stream, step, *_cell(cell))
+        _answer(face, one.to_json(), lambda: tell_cell(one, face.say))
+        return
+    if document is not None:
+        found = look_at_document(stream, document, epochs=epochs)
+        _answer(face, found.to_json(), lambda: tell_document(found, face.say))
+        return
     view, index = look_at_batch(
         store, rows=batch, sequence_length=length, step=step, split=split, packing=packing, seed=seed
     )
-    if face.json:
-        face.answer(view.to_json())
-    else:
-        close = [(row, 0) for row in range(min(rows, batch))]
-        blocks = [
+    close = [(row, 0) for row in range(min(rows, batch))]
+    _answer(
+        face,
+        view.to_json(),
+        lambda: (
             *tell_batch(view, face.say, width=face.out.width, close=close),
             tell_padding(index.counts, face.say),
-        ]
-        face.show(*(Padding(paint(block), (0, 0, 1, 0), expand=False) for block in blocks))
+        ),
+    )
+
+
+def _answer(face: Face, value: dict[str, Any], tell: Callable[[], Iterable[Block]]) -> None:
+    if face.json:
+        face.answer(value)
+    else:
+        face.show(*(Padding(paint(block), (0, 0, 1, 0), expand=False) for block in tell()))
+
+
+def _cell(text: str) -> tuple[int, int]:
+    b, comma, t = text.partition(",")
+    if not (comma and b.strip().isdigit() and t.strip().isdigit()):
+        raise UsageError(f"--cell {text!r} is not a row and a slot", remedy="--cell 0,17")
+    return int(b), int(t)

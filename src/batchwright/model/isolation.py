@@ -108,13 +108,20 @@ def isolation_mask(position_ids: Tensor, dtype: torch.dtype) -> Tensor:
     return mask.masked_fill_(~allowed, float("-inf"))[:, None]
 
 
+def _attend_rows(
+    query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None, is_causal: bool = False
+) -> Tensor:
+    """torch's kernel wants the heads before the slots."""
+    q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal).transpose(1, 2)
+
+
 @dataclass(frozen=True, eq=False)
 class WholeRow:
     """No isolation: plain causal attention over the row, neighbours seen. The kernel skips half the square."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        heads_first = (x.transpose(1, 2) for x in (query, key, value))
-        return F.scaled_dot_product_attention(*heads_first, is_causal=True).transpose(1, 2)
+        return _attend_rows(query, key, value, is_causal=True)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,8 +131,7 @@ class Masked:
     mask: Tensor
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        heads_first = (x.transpose(1, 2) for x in (query, key, value))
-        return F.scaled_dot_product_attention(*heads_first, attn_mask=self.mask).transpose(1, 2)
+        return _attend_rows(query, key, value, mask=self.mask)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -78,8 +78,8 @@ def attend_varlen(query: Tensor, key: Tensor, value: Tensor, arguments: VarlenAr
         )
     from torch.nn.attention.varlen import varlen_attn
 
-    flat = (x.reshape(-1, *x.shape[2:]) for x in (query, key, value))
-    attended: Any = varlen_attn(*flat, **arguments.for_torch())
+    q, k, v = (x.reshape(-1, *x.shape[2:]) for x in (query, key, value))
+    attended: Any = varlen_attn(q, k, v, **arguments.for_torch())
     return attended.view(query.shape)
 
 

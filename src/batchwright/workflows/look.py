@@ -69,13 +69,17 @@ def look_at_batch(
     index = open_index(store, sequence_length=sequence_length, split=split, packing=packing, seed=seed)
     geometry = BatchGeometry(global_batch_size=rows, micro_batch_size=rows, sequence_length=sequence_length)
     loader = BatchLoader(Plan.of(index, seed=seed), geometry)
-    batch = next(iter(loader.step_at(step)))
+    return view_of(store, split, next(iter(loader.step_at(step))), step), index
+
+
+def view_of(store: TokenStore, split: str, batch: Batch, step: int) -> BatchView:
+    """A batch in memory of its own, with the means to name what is in it."""
 
     def document_name(document: int) -> str:
         origin = store.provenance(split, document)
         return f"{origin.path}" + (f" @ {origin.offset:,}" if origin.offset else "")
 
-    view = BatchView(
+    return BatchView(
         step=step,
         inputs=batch.inputs.copy(),
         targets=batch.targets.copy(),
@@ -87,7 +91,6 @@ def look_at_batch(
         token_bytes=store.tokenizer.token_bytes,
         document_name=document_name,
     )
-    return view, index
 
 
 def liveliest_step(
