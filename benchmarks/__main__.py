@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("startup", "loader", "prepare", "attention")
+NAMES = ("startup", "loader", "prepare", "attention", "provenance")
 
 
 def main(names: list[str]) -> None:
