@@ -192,6 +192,13 @@ def test_forgetting_that_the_segments_outputs_are_joined_is_caught():
         assert not _with("joined", lambda elements: 0)
 
 
+@pytest.mark.parametrize("fake", [False, True])
+def test_the_closed_form_holds_just_above_the_limit_of_the_mask(fake: bool):
+    config = replace(MIDDLE, sequence_length=moments.MASKED_LENGTH_LIMIT + 1)
+    traced = trace_step(config, micro_batch_size=2, fake=fake).peak_bytes
+    assert abs(step_memory(config, micro_batch_size=2).peak_bytes - traced) <= BYTES_TOLERANCE
+
+
 def test_the_limit_of_the_mask_is_one_number():
     assert moments.MASKED_LENGTH_LIMIT == isolation.MASKED_LENGTH_LIMIT
     at, above = (step_memory(replace(MIDDLE, sequence_length=n), micro_batch_size=1) for n in (256, 257))

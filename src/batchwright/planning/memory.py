@@ -26,7 +26,7 @@ class Proportions:
     per_slot_bytes: int
     """∝ B·T: activations and ids."""
     per_slot_squared_bytes: int
-    """∝ B·T²: the isolation mask. Doubling T makes four of it, doubling B two."""
+    """∝ B·T²: the isolation mask, up to the T where there is one. Doubling T makes four of it, doubling B two."""
     per_slot_vocabulary_bytes: int
     """∝ B·T·V: logits and loss, held whole or smaller than a chunk."""
 

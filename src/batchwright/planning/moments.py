@@ -8,6 +8,7 @@ vocabulary, P weights; sizes are in elements of `item_bytes`. Each layer keeps, 
 
     A = 12·D + 4·F + H + 2  per slot: two norms 4D + 2, queries, keys and values 3D, queries and keys turned 2D,
                                       attention D + H, residuals 2D, SwiGLU 4F
+    and D more where documents are kept apart without a mask (T > MASKED_LENGTH_LIMIT)
 
     bytes │            loss: logits on top of all activations
           │         ╭──╮
