@@ -14,9 +14,10 @@ from batchwright.foundation.array_file import HEADER_BYTES, ArrayFile
 from batchwright.foundation.errors import CorruptDataError, InputError, LockedError
 from batchwright.foundation.files import WriterLock
 from batchwright.sequences.index import SequenceIndex
-from batchwright.sequences.index_build import build_index, windows
+from batchwright.sequences.index_build import build_index
 from batchwright.sequences.packing import BestFit, Concatenate, Packing
 from batchwright.sequences.stored_tokens import StoredTokens
+from batchwright.sequences.windows import windows
 from tests.sequences.small_store import SmallShard, SmallStore, write_store
 
 POLICIES: list[Packing] = [BestFit(window_documents=8, block_documents=2), BestFit(), Concatenate()]
@@ -66,7 +67,7 @@ def test_windows_draw_every_block_once_in_an_order_that_the_seed_names() -> None
 
 def test_building_again_opens_what_is_there(store: SmallStore, monkeypatch: pytest.MonkeyPatch) -> None:
     first = build_index(store, sequence_length=6)
-    monkeypatch.setattr(index_build, "_write", lambda *_: pytest.fail("built twice"))
+    monkeypatch.setattr(index_build, "_build", lambda *_: pytest.fail("built twice"))
     assert build_index(store, sequence_length=6).fingerprint == first.fingerprint
 
 
