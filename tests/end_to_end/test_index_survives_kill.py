@@ -44,10 +44,6 @@ def test_killed_at_every_durable_operation_it_is_built_to_the_same_bytes(place: 
     assert len(report["files"]) == 5
 
 
-def test_the_same_index_comes_of_parts_and_of_the_whole(place: Path) -> None:
-    assert run(place / "a", "whole")["files"] == run(place / "b", "parts")["files"]
-
-
 @pytest.mark.parametrize("twin", ["in-place", "removes-first"])
 def test_a_builder_that_does_not_care_is_caught(place: Path, twin: str) -> None:
     report = run(place, "parts", twin)
