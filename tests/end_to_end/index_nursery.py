@@ -19,7 +19,6 @@ import batchwright.sequences.index_parts as index_parts
 from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation import array_file, execution, files
 from batchwright.foundation.errors import BatchwrightError
-from batchwright.foundation.execution import Task
 from batchwright.sequences.index_build import build_index
 from batchwright.sequences.packing import BestFit
 from tests.end_to_end.prepare_nursery import InPlace, Trap
@@ -61,13 +60,10 @@ def content(home: Path) -> dict[str, str]:
     return {str(path.relative_to(home)): path.read_bytes().hex() for path in paths}
 
 
-def removes_first(tasks: list[Task], directory: Path) -> None:
+def removes_first(directory: Path) -> None:
     """The broken twin: the parts go before what says that they are done."""
-    for task in tasks:
-        for name in index_parts.FILES:
-            os.unlink(index_parts._of_part(task.prefix, name))
-    for task in tasks:
-        os.unlink(task.manifest_path)
+    for path in sorted(directory.iterdir(), key=lambda path: path.name.endswith(".done.json")):
+        os.unlink(path)
     directory.rmdir()
 
 

@@ -43,6 +43,18 @@ def store(tmp_path: Path) -> SmallStore:
 def test_every_token_is_in_one_segment_or_dropped_and_the_ledger_balances(
     store: SmallStore, packing: Packing, sequence_length: int
 ) -> None:
+    check_index(store, LENGTHS, packing, sequence_length)
+
+
+@pytest.mark.parametrize("packing", POLICIES)
+@pytest.mark.parametrize("sequence_length", [128, 2048, 131_072])
+def test_rows_as_long_as_are_trained_on_balance_too(tmp_path: Path, packing: Packing, sequence_length: int) -> None:
+    lengths = [300_000, 5, 131_072, 70_001, 131_073, 2048, 129, 1, 40_000, 128]
+    check_index(write_store(tmp_path, lengths, shard_documents=4), lengths, packing, sequence_length)
+
+
+def check_index(store: SmallStore, lengths: list[int], packing: Packing, sequence_length: int) -> None:
+    """Every token lies in one segment or is counted as dropped; rows are full or padded, never overfull."""
     index = build_index(store, sequence_length=sequence_length, packing=packing)
     covered = np.concatenate(
         [np.arange(a, a + n) for a, n in zip(index.starts.array, index.lengths.array, strict=True)]
@@ -54,7 +66,7 @@ def test_every_token_is_in_one_segment_or_dropped_and_the_ledger_balances(
     counts = index.counts
     assert set(counts["dropped"]) == ({packing.drops} if packing.drops else set())
     assert everything.size - covered.size == sum(counts["dropped"].values())
-    assert sum(LENGTHS) == counts["stored"] == counts["targets"] + sum(counts["dropped"].values())
+    assert sum(lengths) == counts["stored"] == counts["targets"] + sum(counts["dropped"].values())
     assert index.row_targets.array.sum() == counts["targets"] == index.target_count
     assert counts["slots"] == counts["targets"] + counts["padding"]
     assert index.row_firsts.array[0] == 0

@@ -96,7 +96,7 @@ def _build(
     _check(ledger, stored)
     _write_manifest(directory, stored, origin, ledger)
     if parts.exists():
-        remove_parts(tasks, parts)
+        remove_parts(parts)
 
 
 def _check(ledger: Ledger, stored: StoredTokens) -> None:

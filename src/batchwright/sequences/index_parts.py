@@ -97,11 +97,11 @@ def join_parts(tasks: list[Task], directory: Path) -> None:
                 writer.append(np.array([segments], np.int64))
 
 
-def remove_parts(tasks: list[Task], directory: Path) -> None:
-    """Delete the parts, what says that they are done first: half a part must not look like a whole one."""
+def remove_parts(directory: Path) -> None:
+    """Delete all parts, what says that they are done first: half a part must not look like a whole one."""
     with translated(directory):
-        for task in tasks:
-            task.manifest_path.unlink(missing_ok=True)
+        for done in directory.glob("*.done.json"):
+            done.unlink()
         sync_directory(directory)
         shutil.rmtree(directory)
 
