@@ -1,9 +1,10 @@
 """A process that builds a small index again and again, killed at every durable operation in turn; run by the tests.
 
-    python -m tests.end_to_end.index_nursery WORK parts|whole [TWIN]     prints one JSON object
+    python -m tests.end_to_end.index_nursery WORK parts|whole STEP [TWIN]     prints one JSON object
 
-`parts` packs ranges of windows through an executor and joins them. TWIN: "in-place" writes files under their real
-names from the beginning; "removes-first" deletes parts before what says that they are done.
+`parts` packs ranges of windows through an executor and joins them. STEP 3 tries every third operation. TWIN: "in-place"
+writes files under their real names from the beginning; "removes-first" deletes parts before what says that they are
+done.
 """
 
 import json
@@ -67,7 +68,7 @@ def removes_first(directory: Path) -> None:
     directory.rmdir()
 
 
-def main(work: Path, in_parts: bool, twin: str) -> dict[str, Any]:
+def main(work: Path, in_parts: bool, step: int, twin: str) -> dict[str, Any]:
     index_parts.WINDOWS_PER_PART = 2
     if twin == "in-place":
         for module in (files, array_file, execution):
@@ -81,7 +82,7 @@ def main(work: Path, in_parts: bool, twin: str) -> dict[str, Any]:
     wanted = content(work / "reference")
     ends: dict[str, int] = {}
     failed, differing = [], []
-    for at in range(1, operations + 1):
+    for at in range(1, operations + 1, step):
         home = work / "home"
         shutil.rmtree(home, ignore_errors=True)
         code, _ = attempt(store, home, at, in_parts)
@@ -95,4 +96,4 @@ def main(work: Path, in_parts: bool, twin: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2] == "parts", sys.argv[3] if len(sys.argv) > 3 else "")))
+    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2] == "parts", int(sys.argv[3]), " ".join(sys.argv[4:]))))

@@ -14,7 +14,7 @@ and 12 per row (`bytes_per_segment`, `bytes_per_row`), 1.1 % of the tokens' size
 T = 2,048.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,11 @@ class SequenceIndex:
     stored: StoredTokens
     origin: dict[str, Any]
     documents_cut: int
-    dropped: dict[str, int]
     starts: ArrayFile
     lengths: ArrayFile
     row_firsts: ArrayFile
     row_targets: ArrayFile
+    dropped: dict[str, int] = field(default_factory=dict[str, int])  # tokens by reason
 
     @classmethod
     def open(cls, directory: Path, stored: StoredTokens) -> "SequenceIndex":
