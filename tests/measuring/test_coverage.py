@@ -123,6 +123,13 @@ def test_a_packing_that_loses_tokens_has_no_ledger(tmp_path: Path) -> None:
     assert covered([store], BestFitTruncated(), 6).total.dropped == {"truncated": 3}
 
 
+def test_a_store_that_does_not_hold_what_its_manifest_says_has_no_ledger(tmp_path: Path) -> None:
+    store = write_store(tmp_path, [5, 3, 9, 2])
+    lying = replace(store, train=replace(store.train, token_count=20))
+    with pytest.raises(CorruptDataError, match="4 documents hold 19 tokens"):
+        covered([lying], BestFit(), 6)
+
+
 def test_tokens_are_told_apart_by_the_text_they_came_from(tmp_path: Path) -> None:
     for name, count in (("a", 3), ("b", 5)):
         (tmp_path / name).mkdir()
@@ -134,3 +141,5 @@ def test_tokens_are_told_apart_by_the_text_they_came_from(tmp_path: Path) -> Non
     )
     found = [(each.name, each.documents, each.tokens) for each in text_sources(store, "train")]
     assert found == [("a", 3, 27), ("b", 5, 45)]
+    one = prepare_store(sources[:1], tmp_path / "one", tokenizer=ByteTokenizer(), executor=SerialExecutor())
+    assert [(each.name, each.documents, each.tokens) for each in text_sources(one, "train")] == found[:1]

@@ -107,18 +107,13 @@ def measure_coverage(
     done = 0
     for packing in packings:
         books: list[tuple[Ledger, tuple[Stretch, ...]]] = []
-        for table in tables:
-            keeper, stretches = Bookkeeper(packing, sequence_length), list[NDArray[np.int64]]()
-            laid = 0
-            for window in packed_windows(table, packing, sequence_length, seed):
-                keeper.enter(window.lengths, window.packed)
-                stretches.append(_stretches_of(window, packing))
-                laid += window.laid_count
-                heard(done + laid, everything)
-            ledger = keeper.ledger()
-            ledger.check()
+        for source, table in zip(sources, tables, strict=True):
+            before = done
+            books.append(
+                _books(table, packing, sequence_length, seed, lambda laid, b=before: heard(b + laid, everything))
+            )
+            books[-1][0].check_against(source.stored)
             done += table.document_count
-            books.append((ledger, _thinned(np.concatenate(stretches))))
         epochs = _epochs(sources, [ledger for ledger, _ in books], budget_tokens)
         found.append(
             Coverage(
@@ -133,10 +128,14 @@ def measure_coverage(
 
 
 def text_sources(store: TokenStore, split: str) -> Iterator[TextSourceTokens]:
-    """Tokens of a split by the text source they came from, read from the provenance (40 bytes per document)."""
+    """Tokens of a split by the text source they came from; with more than one, read from the provenance (40 bytes per
+    document)."""
     names = [str(source["name"]) for source in store.manifest.sources]
     documents, tokens = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)
     view = store.split(split)
+    if len(names) == 1:
+        yield TextSourceTokens(name=names[0], documents=view.document_count, tokens=view.token_count)
+        return
     for number, shard in enumerate(view.shards):
         first, stop = (int(place) for place in view.document_starts[number : number + 2])
         shard.provenance.check(0, shard.provenance.count)
@@ -145,6 +144,19 @@ def text_sources(store: TokenStore, split: str) -> Iterator[TextSourceTokens]:
         np.add.at(tokens, of, view.lengths(first, stop))
     for name, held, counted in zip(names, documents.tolist(), tokens.tolist(), strict=True):
         yield TextSourceTokens(name=name, documents=held, tokens=counted)
+
+
+def _books(
+    table: DocumentTable, packing: Packing, sequence_length: int, seed: int, laid: Callable[[int], None]
+) -> tuple[Ledger, tuple[Stretch, ...]]:
+    """One source with one packing. `laid` hears how many documents are laid so far."""
+    keeper, stretches, documents = Bookkeeper(packing, sequence_length), list[NDArray[np.int64]](), 0
+    for window in packed_windows(table, packing, sequence_length, seed):
+        keeper.enter(window.lengths, window.packed)
+        stretches.append(_stretches_of(window, packing))
+        documents += window.laid_count
+        laid(documents)
+    return keeper.ledger(), _thinned(np.concatenate(stretches))
 
 
 def _stretches_of(window: Window, packing: Packing) -> NDArray[np.int64]:

@@ -93,19 +93,10 @@ def _build(
         length = int(origin["sequence_length"])
         windows = packed_windows(table, packing, length, int(origin["seed"]))
         ledger = write_rows(lambda name: directory / name, packing, length, windows, done)
-    _check(ledger, stored)
+    ledger.check_against(stored)
     _write_manifest(directory, stored, origin, ledger)
     if parts.exists():
         remove_parts(parts)
-
-
-def _check(ledger: Ledger, stored: StoredTokens) -> None:
-    if (ledger.documents, ledger.stored) != (stored.document_count, stored.token_count):
-        raise CorruptDataError(
-            f"{ledger.documents:,} documents hold {ledger.stored:,} tokens; the store's manifest says "
-            f"{stored.document_count:,} and {stored.token_count:,}",
-            where=str(stored.directory),
-        )
 
 
 def _write_manifest(directory: Path, stored: StoredTokens, origin: dict[str, Any], ledger: Ledger) -> None:

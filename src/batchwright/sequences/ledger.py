@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from batchwright.foundation.compiled import hot_loop
 from batchwright.foundation.errors import CorruptDataError
 from batchwright.sequences.packing import Packed, Packing
+from batchwright.sequences.stored_tokens import StoredTokens
 
 _COUNTED = 10
 _OVERFULL = -1
@@ -83,6 +84,16 @@ class Ledger:
             raise CorruptDataError(
                 f"the ledger of slots does not close: {self.slots:,} slots, {self.targets:,} targets, "
                 f"{self.padding:,} empty"
+            )
+
+    def check_against(self, stored: StoredTokens) -> None:
+        """`check`, and the documents packed are those that the store's manifest counts. Raises CorruptDataError."""
+        self.check()
+        if (self.documents, self.stored) != (stored.document_count, stored.token_count):
+            raise CorruptDataError(
+                f"{self.documents:,} documents hold {self.stored:,} tokens; the store's manifest says "
+                f"{stored.document_count:,} and {stored.token_count:,}",
+                where=str(stored.directory),
             )
 
     def to_dict(self) -> dict[str, Any]:
