@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("startup", "loader", "prepare", "attention", "provenance")
+NAMES = ("startup", "loader", "packing", "index", "prepare", "attention", "provenance")
 
 
 def main(names: list[str]) -> None:

@@ -39,6 +39,7 @@ _HOMES = {
         "ResourceError",
         "UsageError",
     ),
+    "measuring.coverage": ("CoverageSource", "measure_coverage"),
     "measuring.noise_monitor": ("NoiseMonitor",),
     "model.config": ("ModelConfig",),
     "model.isolation": ("attend",),
@@ -46,7 +47,8 @@ _HOMES = {
     "recipe": ("Recipe", "load_recipe"),
     "sequences.index": ("SequenceIndex",),
     "sequences.index_build": ("build_index",),
-    "sequences.packing": ("BestFit", "Concatenate"),
+    "sequences.packing": ("BestFit", "BestFitTruncated", "Concatenate", "StartAligned"),
+    "sequences.ledger": ("Ledger",),
     "sequences.plan": ("Plan", "Source", "Stage"),
     "sequences.sampler": ("Sampler",),
     "tokens.build": ("prepare_store",),
@@ -79,6 +81,8 @@ if TYPE_CHECKING:
     from batchwright.foundation.errors import RecipeError as RecipeError
     from batchwright.foundation.errors import ResourceError as ResourceError
     from batchwright.foundation.errors import UsageError as UsageError
+    from batchwright.measuring.coverage import CoverageSource as CoverageSource
+    from batchwright.measuring.coverage import measure_coverage as measure_coverage
     from batchwright.measuring.noise_monitor import NoiseMonitor as NoiseMonitor
     from batchwright.model.config import ModelConfig as ModelConfig
     from batchwright.model.isolation import attend as attend
@@ -87,8 +91,11 @@ if TYPE_CHECKING:
     from batchwright.recipe import load_recipe as load_recipe
     from batchwright.sequences.index import SequenceIndex as SequenceIndex
     from batchwright.sequences.index_build import build_index as build_index
+    from batchwright.sequences.ledger import Ledger as Ledger
     from batchwright.sequences.packing import BestFit as BestFit
+    from batchwright.sequences.packing import BestFitTruncated as BestFitTruncated
     from batchwright.sequences.packing import Concatenate as Concatenate
+    from batchwright.sequences.packing import StartAligned as StartAligned
     from batchwright.sequences.plan import Plan as Plan
     from batchwright.sequences.plan import Source as Source
     from batchwright.sequences.plan import Stage as Stage

@@ -36,7 +36,7 @@ class DataRecipe:
     """Where the tokens lie and how they become rows."""
 
     store: str = "store"  # directory of the token store, relative to where the command runs
-    packing: Literal["best-fit", "concatenate"] = "best-fit"
+    packing: Literal["best-fit", "concatenate", "best-fit-truncated", "start-aligned"] = "best-fit"
     seed: int = 0  # names the order of the rows; the weights have their own seed in [training]
 
 

@@ -210,3 +210,47 @@ def test_measure_sweep_compares_batches_at_equal_tokens(run: Run, recipe: Path, 
     assert len(swept["runs"]) == 6
     assert {len(r["losses"]) * r["tokens_per_step"] for r in swept["runs"]} == {1024}
     assert (tmp_path / "sweep" / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+# measure coverage
+
+
+def test_measure_coverage_closes_its_ledger_for_every_packing(run: Run, store: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "waste.png"
+    code, answer = run("measure", "coverage", store, "-T", 32, "--compare", "--tokens", "64k", "--plot", picture)
+    assert code == 0
+    policies = [each["packing"]["policy"] for each in answer["packings"]]
+    assert policies == ["best-fit", "concatenate", "best-fit-truncated", "start-aligned"]
+    for each in answer["packings"]:
+        total = each["total"]
+        assert total["stored"] == total["targets"] + sum(total["dropped"].values())
+        assert total["slots"] == total["targets"] + total["padding"] == 32 * total["rows"]
+        assert each["sources"][0]["epochs"] == pytest.approx(64_000 / total["slots"])
+    assert answer["packings"][0]["total"]["documents_cut_needlessly"] == 0
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_measure_coverage_of_a_recipe_takes_its_rows_and_its_budget(run: Run, recipe: Path) -> None:
+    code, answer = run("measure", "coverage", recipe, "--set", "data.packing=start-aligned")
+    assert code == 0
+    assert (answer["sequence_length"], answer["budget_tokens"]) == (32, 2048)
+    assert [each["packing"]["policy"] for each in answer["packings"]] == ["start-aligned"]
+    code, answer = run("measure", "coverage", recipe, "-T", 16, "--packing", "concatenate")
+    assert (answer["sequence_length"], answer["packings"][0]["packing"]) == (16, {"policy": "concatenate"})
+
+
+def test_measure_coverage_says_what_is_wrong(run: Run, store: Path, tmp_path: Path) -> None:
+    for words, what in (
+        ((store, "-T", 1), "a sequence of 1 tokens"),
+        ((tmp_path / "absent",), "no finished token store"),
+        ((store, "--tokens", "many"), "many"),
+    ):
+        code, answer = run("measure", "coverage", *words)
+        assert code == 1
+        assert what in answer["error"]["text"]
+
+
+def test_measure_coverage_speaks_both_languages(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for language, said in (("zh", "不丢弃任何内容"), ("en", "drops nothing")):
+        assert main(["measure", "coverage", str(store), "-T", "32", "--lang", language]) == 0
+        assert said in capsys.readouterr().out

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchwright.batches.batch import Batch
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.index_build import build_index
-from batchwright.sequences.packing import BestFit, Concatenate, Packing
+from batchwright.sequences.packing import BestFit, BestFitTruncated, Concatenate, Packing, StartAligned
 from batchwright.sequences.plan import Plan
 from tests.sequences.small_store import SmallStore, write_store
 
@@ -23,6 +23,12 @@ CORPORA: tuple[tuple[int, ...], ...] = (
     (2,) * 60,
 )
 PACKINGS: tuple[Packing, ...] = (BestFit(window_documents=8, block_documents=2), BestFit(), Concatenate())
+DROPPING_PACKINGS: tuple[Packing, ...] = (
+    BestFitTruncated(window_documents=8, block_documents=2),
+    BestFitTruncated(),
+    StartAligned(buffer_documents=3, block_documents=2),
+    StartAligned(),
+)
 
 
 @cache
@@ -43,13 +49,19 @@ def index_of(corpus: int, packing: Packing, sequence_length: int) -> SequenceInd
     return build_index(store_of(corpus), sequence_length=sequence_length, packing=packing)
 
 
-PLANS = st.builds(
-    lambda corpus, packing, sequence_length, seed: Plan.of(index_of(corpus, packing, sequence_length), seed=seed),
-    st.integers(0, len(CORPORA) - 1),
-    st.sampled_from(PACKINGS),
-    st.sampled_from([2, 5, 8, 13, 1000]),
-    st.integers(0, 3),
-)
+def plans_of(packings: tuple[Packing, ...]) -> st.SearchStrategy[Plan]:
+    """Plans over any corpus, with one of these packings."""
+    return st.builds(
+        lambda corpus, packing, sequence_length, seed: Plan.of(index_of(corpus, packing, sequence_length), seed=seed),
+        st.integers(0, len(CORPORA) - 1),
+        st.sampled_from(packings),
+        st.sampled_from([2, 5, 8, 13, 1000]),
+        st.integers(0, 3),
+    )
+
+
+PLANS = plans_of(PACKINGS)
+DROPPING_PLANS = plans_of(DROPPING_PACKINGS)
 
 
 def eaten(batch: Batch) -> list[tuple[int, bytes]]:

@@ -9,6 +9,7 @@ import pytest
 from batchwright.workflows.section import Grid, Section, to_markdown
 from batchwright.workflows.strings import Say, phrases
 from batchwright.workflows.telling.batch_size import tell_memory, tell_noise, tell_throughput
+from batchwright.workflows.telling.coverage import tell_coverage
 from batchwright.workflows.telling.sweep import tell_sweep
 from batchwright.workflows.telling.text_to_tokens import tell_tally
 from batchwright.workflows.telling.training_run import tell_training
@@ -255,3 +256,42 @@ def test_markdown_cannot_be_broken_by_what_it_holds() -> None:
     text = said(section)
     assert "| x\\|y | 1 2 |" in text
     assert "````text\n```\n# not a title\n```\n````" in text
+
+
+# Coverage
+
+
+def ledger(*, dropped: dict[str, int], needless: int = 0, late: float = 0.0) -> Json:
+    """One source, one packing: 1,000 tokens stored in 100 documents, 30 of them cut."""
+    targets = 1000 - sum(dropped.values())
+    total = {
+        "documents": 100,
+        "documents_cut": 30,
+        "documents_cut_needlessly": needless,
+        "stored": 1000,
+        "targets": targets,
+        "targets_without_start": 0,
+        "rows": 11,
+        "padding": 1100 - targets,
+        "slots": 1100,
+        "dropped": dropped,
+    }
+    source = {"name": "a", "epochs": 2.0, "ledger": total, "stretches": []}
+    packing = {"packing": {"policy": "p"}, "total": total, "marginal_drop": late, "sources": [source]}
+    return {"sequence_length": 100, "budget_tokens": 2200, "packings": [packing], "text_sources": []}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_ledger_is_told_as_it_is(language: str) -> None:
+    cases = {
+        ("coverage.drops_nothing", "coverage.cuts_only_long"): ledger(dropped={}),
+        ("coverage.drops_nothing", "coverage.cuts_needlessly"): ledger(dropped={}, needless=7),
+        ("coverage.drops", "coverage.cuts_only_long"): ledger(dropped={"truncated": 200}, late=0.21),
+        ("coverage.drops", "coverage.drop_grows", "coverage.cuts_needlessly"): ledger(
+            dropped={"cropped": 200}, late=0.4, needless=7
+        ),
+    }
+    verdicts = sorted({key for keys in cases for key in keys})
+    for expected, result in cases.items():
+        section = tell_coverage(result, Say(language))
+        assert [key for key in verdicts if says(section, key, language)] == sorted(expected)

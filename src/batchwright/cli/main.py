@@ -23,7 +23,7 @@ VERBS = {
     "prepare": "Text files → a token store.",
     "show": "One (B, T) batch in the terminal, coloured by document.",
     "plan": "What fits and how fast, before anything runs.",
-    "measure": "What a run really does: gradient noise, throughput, memory, a sweep over batch sizes.",
+    "measure": "Where every token goes, and what a run really does: coverage, noise, throughput, memory, a sweep.",
     "train": "The reference trainer; continues where it was stopped.",
     "verify": "Check a token store bit by bit.",
     "doctor": "What this machine can do.",

@@ -1,8 +1,9 @@
-"""`batchwright measure noise|throughput|memory|sweep RECIPE`: observes by running, and says how sure it is."""
+"""`batchwright measure coverage|noise|throughput|memory|sweep RECIPE`: observes by running, and says how sure it is."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from batchwright.cli.face import PEOPLE, Face
 from batchwright.cli.options import Settings, Sizes
@@ -12,6 +13,67 @@ from batchwright.workflows.telling.batch_size import tell_memory, tell_noise, te
 from batchwright.workflows.telling.sweep import tell_sweep
 
 app = App(name="measure", result_action="return_value")
+
+Paths = Annotated[tuple[Path, ...], Parameter(consume_multiple=True)]
+PackingName = Literal["best-fit", "concatenate", "best-fit-truncated", "start-aligned"]
+
+
+@app.command
+def coverage(
+    paths: Paths,
+    /,
+    *,
+    set: Settings = None,
+    length: Annotated[int | None, Parameter(name=["--length", "-T"])] = None,
+    packing: PackingName | None = None,
+    compare: bool = False,
+    tokens: str | None = None,
+    split: str = "train",
+    seed: int | None = None,
+    plot: Path | None = None,
+    face: Face = PEOPLE,
+) -> None:
+    """Where every stored token goes before anything is trained: padding, drops, cuts, epochs.
+
+    Parameters
+    ----------
+    paths
+        A recipe in TOML, or token stores made by `batchwright prepare`, each a source.
+    set
+        Overrides one value of a recipe: --set training.sequence_length=64. May be given several times.
+    length
+        T, tokens per row. By default the recipe's, or 2048 for stores.
+    packing
+        How documents are laid into rows. By default the recipe's, or best-fit.
+    compare
+        All packings side by side.
+    tokens
+        The run's budget, as 400k or 2M: how many epochs it means. By default the recipe's.
+    split
+        train or validation.
+    seed
+        Names the order in which documents are drawn. By default the recipe's, or 0.
+    plot
+        A PNG file to draw.
+    """
+    from batchwright.foundation.units import parse_count
+    from batchwright.workflows.coverage import cover_recipe, cover_stores
+    from batchwright.workflows.plots import plot_coverage
+    from batchwright.workflows.telling.coverage import tell_coverage
+
+    budget = None if tokens is None else parse_count(tokens)
+    with face.progress(face.say("coverage.title")) as advance:
+        wanted = {"split": split, "compare": compare, "heard": advance}
+        if len(paths) == 1 and paths[0].is_file():
+            loaded = load_recipe(paths[0], settings=set or ())
+            result = cover_recipe(loaded, length=length, packing=packing, seed=seed, budget=budget, **wanted)
+        else:
+            result = cover_stores(
+                paths, length=length or 2048, packing=packing or "best-fit", seed=seed or 0, budget=budget, **wanted
+            )
+    if plot is not None:
+        plot_coverage(result, plot)
+    face.answer(result, paint_section(tell_coverage(result, face.say)), *([] if plot is None else [str(plot)]))
 
 
 @app.command

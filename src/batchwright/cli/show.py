@@ -26,7 +26,7 @@ def show(
     length: Annotated[int, Parameter(name=["--length", "-T"])] = 128,
     step: int = 0,
     split: str = "train",
-    packing: Literal["best-fit", "concatenate"] = "best-fit",
+    packing: Literal["best-fit", "concatenate", "best-fit-truncated", "start-aligned"] = "best-fit",
     seed: int = 0,
     rows: int = 1,
     position: int | None = None,

@@ -4,11 +4,13 @@ Price: no memory beyond the result; ~2 ns per document read, plus what the disk 
 within a block). Documents are numbered through the split, shard after shard.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from batchwright.foundation.array_file import ArrayFile
 from batchwright.foundation.compiled import hot_loop
 from batchwright.foundation.errors import CorruptDataError, InputError
 from batchwright.sequences.address_table import AddressTable, array_at, view_at
@@ -63,35 +65,43 @@ def _documents_at(
 
 
 class DocumentTable:
-    """The ends of a split's documents, checked once, as starts and lengths in token addresses."""
+    """The ends of a split's documents, checked once, as starts and lengths in token addresses.
 
-    def __init__(self, stored: StoredTokens) -> None:
+    `ends` are the shards' files of document ends, `token_counts` the items of their payloads, guards included.
+    """
+
+    def __init__(self, ends: Sequence[ArrayFile], token_counts: Sequence[int]) -> None:
+        self.files = tuple(ends)
+        self.token_counts = tuple(token_counts)
+        self._ends = AddressTable.of([file.array for file in self.files])
+        self._token_firsts = np.zeros(len(self.files) + 1, np.int64)
+        np.cumsum(self.token_counts, out=self._token_firsts[1:])
+        self.document_count = int(self._ends.firsts[-1])
+        self._check_ends()
+
+    @classmethod
+    def of(cls, stored: StoredTokens) -> "DocumentTable":
+        """The table of a split. Raises InputError when it is empty."""
         if not stored.shards or stored.document_count == 0:
             raise InputError(
                 f"the split {stored.split!r} of this store holds no documents",
                 where=str(stored.directory),
                 remedy="choose another split, or prepare the store with a larger validation fraction",
             )
-        self._ends = AddressTable.of([shard.documents.array for shard in stored.shards])
-        self._token_firsts = np.zeros(len(stored.shards) + 1, np.int64)
-        np.cumsum([shard.tokens.count for shard in stored.shards], out=self._token_firsts[1:])
-        self.document_count = int(self._ends.firsts[-1])
-        self._shards = tuple(stored.shards)
-        self._check_ends()
+        return cls([shard.documents for shard in stored.shards], [shard.tokens.count for shard in stored.shards])
 
     def verify(self) -> None:
         """Read and check all document ends, 8 bytes each. Raises CorruptDataError."""
-        for shard in self._shards:
-            shard.documents.verify()
+        for file in self.files:
+            file.verify()
 
     def _check_ends(self) -> None:
         """The last end of every shard is its payload's end, or the two files do not belong together."""
-        for shard in self._shards:
-            if shard.documents.count and int(shard.documents.array[-1]) != shard.tokens.count:
-                last = int(shard.documents.array[-1])
+        for file, tokens in zip(self.files, self.token_counts, strict=True):
+            if file.count and int(file.array[-1]) != tokens:
                 raise CorruptDataError(
-                    f"the documents end at item {last:,}, the tokens at {shard.tokens.count:,}",
-                    where=str(shard.documents.path),
+                    f"the documents end at item {int(file.array[-1]):,}, the tokens at {tokens:,}",
+                    where=str(file.path),
                 )
 
     def read_blocks(
@@ -110,7 +120,7 @@ class DocumentTable:
     def documents_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """(N,) token addresses → (N,) document numbers. The ends of a shard are checked when first asked for."""
         for shard in np.unique(np.searchsorted(self._token_firsts, places, "right") - 1):
-            ends = self._shards[int(shard)].documents
+            ends = self.files[int(shard)]
             if ends.unchecked.any():
                 ends.check(0, ends.count)
         out = np.empty(places.shape[0], np.int64)

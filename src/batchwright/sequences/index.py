@@ -8,12 +8,13 @@ A directory beside the store, named by the hash of (store, split, packing, T, se
     rows.first        <i8  first segment of each row, and one entry more: the number of segments
     rows.targets      <i4  targets in each row; the rest of its T slots is padding
 
-Guarantee: every row has exactly T slots; opened against another store, or with a file missing or exchanged, it is an
-error and never another order. Price: 12 bytes per segment and 12 per row (1-1.5 % of the tokens' size at ~800 tokens a
-document).
+Guarantee: every row has exactly T slots; what is laid and what is dropped make up what is stored; opened against
+another store, or with a file missing or exchanged, it is an error and never another order. Price: 12 bytes per segment
+and 12 per row (`bytes_per_segment`, `bytes_per_row`), 1.1 % of the tokens' size at 800 two-byte tokens a document and
+T = 2,048.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,10 @@ def describe_index(stored: StoredTokens, packing: Packing, sequence_length: int,
     }
 
 
+def _bytes_per(beginning: str) -> int:
+    return sum(np.dtype(dtype).itemsize for name, (_, dtype) in FILES.items() if name.startswith(beginning))
+
+
 def seal_of(file: ArrayFile) -> str:
     """A file's content by its block checksums: what ties it to a manifest."""
     return xxhash.xxh3_128_hexdigest(file.checksums.tobytes())
@@ -70,6 +75,7 @@ class SequenceIndex:
     lengths: ArrayFile
     row_firsts: ArrayFile
     row_targets: ArrayFile
+    dropped: dict[str, int] = field(default_factory=dict[str, int])  # tokens by reason
 
     @classmethod
     def open(cls, directory: Path, stored: StoredTokens) -> "SequenceIndex":
@@ -90,15 +96,18 @@ class SequenceIndex:
                 stored=stored,
                 origin=origin,
                 documents_cut=int(counts["documents_cut"]),
+                # Manifests from before packings that drop tokens have no such field.
+                dropped={str(reason): int(count) for reason, count in counts.get("dropped", {}).items()},
                 starts=opened["segments.start"],
                 lengths=opened["segments.length"],
                 row_firsts=opened["rows.first"],
                 row_targets=opened["rows.targets"],
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptDataError(f"the manifest lacks or garbles {error}", where=where) from error
-        if counts != index.counts:
-            raise CorruptDataError(f"the manifest counts {counts}, the files {index.counts}", where=where)
+        found = {name: value for name, value in index.counts.items() if name in counts}
+        if counts != found:
+            raise CorruptDataError(f"the manifest counts {counts}, the files {found}", where=where)
         return index
 
     @cached_property
@@ -125,8 +134,8 @@ class SequenceIndex:
 
     @property
     def target_count(self) -> int:
-        """Targets per epoch: with the policies of `packing` all tokens stored."""
-        return self.stored.token_count
+        """Targets per epoch: all tokens stored but those that the packing drops."""
+        return self.stored.token_count - sum(self.dropped.values())
 
     @property
     def padding_count(self) -> int:
@@ -134,8 +143,8 @@ class SequenceIndex:
         return self.row_count * self.sequence_length - self.target_count
 
     @property
-    def counts(self) -> dict[str, int]:
-        """The ledger of one epoch: slots = targets + padding."""
+    def counts(self) -> dict[str, Any]:
+        """The ledger of one epoch: stored = targets + dropped (by reason); slots = targets + padding."""
         return {
             "rows": self.row_count,
             "segments": self.segment_count,
@@ -144,11 +153,26 @@ class SequenceIndex:
             "padding": self.padding_count,
             "documents": self.stored.document_count,
             "documents_cut": self.documents_cut,
+            "stored": self.stored.token_count,
+            "dropped": dict(self.dropped),
         }
+
+    @property
+    def bytes_per_segment(self) -> int:
+        return _bytes_per("segments.")
+
+    @property
+    def bytes_per_row(self) -> int:
+        return _bytes_per("rows.")
+
+    @property
+    def payload_bytes(self) -> int:
+        """What the four files hold, headers and checksums apart (8 bytes per MiB)."""
+        return self.segment_count * self.bytes_per_segment + self.row_count * self.bytes_per_row
 
     @cached_property
     def document_table(self) -> DocumentTable:
-        return DocumentTable(self.stored)
+        return DocumentTable.of(self.stored)
 
     def segments_of(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """(starts, lengths) of a row's segments, checked. Raises CorruptDataError."""

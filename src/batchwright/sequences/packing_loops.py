@@ -1,56 +1,14 @@
 """The compiled loops of packing: O(documents + T) time, ~20–50 ns per document.
 
 Best fit needs, for every piece, the fullest row that still has room. Rows of equal room are stacked (a linked list per
-room), and a bitset says which rooms occur, so the smallest room ≥ length is one search for a set bit.
+room), and a bitset says which rooms occur, so the smallest room ≥ length is one search in it.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batchwright.foundation.compiled import hot_loop
-
-_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
-_ONE, _SIX, _SHIFT = np.uint64(1), np.uint64(6), np.uint64(58)
-_BIT_OF = np.zeros(64, np.int64)
-for _bit in range(64):
-    _BIT_OF[((0x03F79D71B4CB0A89 << _bit) & (2**64 - 1)) >> 58] = _bit
-
-
-@hot_loop
-def _lowest_bit(word: np.uint64) -> int:
-    """Number of the lowest set bit (de Bruijn multiplication; numba has no word for the instruction)."""
-    lowest = word & (~word + _ONE)
-    return _BIT_OF[np.int64((lowest * _DE_BRUIJN) >> _SHIFT)]
-
-
-@hot_loop
-def _set_bit(bits: NDArray[np.uint64], number: int, value: bool) -> None:
-    mask = _ONE << np.uint64(number & 63)
-    if value:
-        bits[number >> 6] |= mask
-    else:
-        bits[number >> 6] &= ~mask
-
-
-@hot_loop
-def _next_bit(bits: NDArray[np.uint64], occupied: NDArray[np.uint64], number: int) -> int:
-    """The lowest set bit ≥ number, or -1. Bit w of `occupied` says that word w of `bits` is not zero."""
-    word = number >> 6
-    rest = bits[word] >> np.uint64(number & 63)
-    if rest != 0:
-        return number + _lowest_bit(rest)
-    word += 1
-    group = word >> 6
-    if group >= occupied.shape[0]:
-        return -1
-    words = (occupied[group] >> np.uint64(word & 63)) << np.uint64(word & 63)
-    while words == 0:
-        group += 1
-        if group >= occupied.shape[0]:
-            return -1
-        words = occupied[group]
-    word = (group << 6) + _lowest_bit(words)
-    return (word << 6) + _lowest_bit(bits[word])
+from batchwright.sequences.bitset import empty_set, next_bit, put, take
 
 
 @hot_loop
@@ -96,8 +54,7 @@ def assign_rows(
     length: NDArray[np.int32], order: NDArray[np.int64], sequence_length: int
 ) -> tuple[NDArray[np.int64], int]:
     """(row of every piece, number of rows): each piece goes to the row with the least room that still fits it."""
-    words = (sequence_length >> 6) + 1
-    rooms, occupied = np.zeros(words, np.uint64), np.zeros((words >> 6) + 1, np.uint64)
+    rooms, occupied = empty_set(sequence_length + 1)
     newest = np.full(sequence_length + 1, -1, np.int64)  # per room: the row on top of the stack
     below = np.empty(length.shape[0], np.int64)  # per row: the row under it
     row_of = np.empty(length.shape[0], np.int64)
@@ -105,7 +62,7 @@ def assign_rows(
     for k in range(order.shape[0]):
         piece = order[k]
         size = int(length[piece])
-        room = _next_bit(rooms, occupied, size)
+        room = next_bit(rooms, occupied, size)
         if room < 0:
             row, room = rows, sequence_length
             rows += 1
@@ -113,15 +70,12 @@ def assign_rows(
             row = int(newest[room])
             newest[room] = below[row]
             if newest[room] < 0:
-                _set_bit(rooms, room, False)
-                if rooms[room >> 6] == 0:
-                    _set_bit(occupied, room >> 6, False)
+                take(rooms, occupied, room)
         row_of[piece] = row
         room -= size
         if room > 0:
             if newest[room] < 0:
-                _set_bit(rooms, room, True)
-                _set_bit(occupied, room >> 6, True)
+                put(rooms, occupied, room)
             below[row] = newest[room]
             newest[room] = row
     return row_of, rows

@@ -3,10 +3,10 @@
 from batchwright.foundation.errors import InputError, nearest
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.index_build import Progress, build_index
-from batchwright.sequences.packing import BestFit, Concatenate, Packing
+from batchwright.sequences.packing import POLICIES, Packing
 from batchwright.tokens.store import TokenStore
 
-PACKINGS: dict[str, Packing] = {"best-fit": BestFit(), "concatenate": Concatenate()}
+PACKINGS: dict[str, Packing] = {name: policy() for name, policy in POLICIES.items()}
 
 
 def packing_named(name: str) -> Packing:

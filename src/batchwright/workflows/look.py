@@ -95,7 +95,7 @@ def view_of(store: TokenStore, split: str, batch: Batch, step: int) -> BatchView
 
 def liveliest_step(
     store_directory: Path, *, rows: int, sequence_length: int, steps: int, seed: int = 0
-) -> tuple[int, dict[str, int]]:
+) -> tuple[int, dict[str, Any]]:
     """Among the first `steps` batches the one that shows most beginnings of documents, and the ledger of the epoch."""
     store = TokenStore.open(store_directory)
     index = open_index(store, sequence_length=sequence_length, seed=seed)

@@ -1,4 +1,4 @@
-"""The demo's one figure: the same training seen twice, against tokens (what it costs) and against steps (how long it
+"""Figures. The demo's one: the same training seen twice, against tokens (what it costs) and against steps (how long it
 takes).
 
 Price: matplotlib, ~1 s; no window is opened (Agg).
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 COLOURS = ("#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")  # Okabe & Ito: told apart by everyone
+STREAM_COLOURS = ("#000000", "#cc79a7", "#009e73")  # not those of the bars, which mean something else
 WINDOWS = 40  # every curve is averaged over the same windows of tokens, so that small batches are not just noisier
 
 Json = Mapping[str, Any]
@@ -61,3 +62,81 @@ def _mean_curve(runs: Sequence[Json]) -> tuple[NDArray[np.float64], NDArray[np.f
 
 def _windowed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([part.mean() for part in np.array_split(losses, min(WINDOWS, len(losses)))])
+
+
+def plot_coverage(result: Json, path: Path) -> None:
+    """`result` as `workflows.coverage` makes it: where tokens and documents go by packing, and what is dropped along
+    the stream of documents."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    packings = result["packings"]
+    names = [str(each["packing"]["policy"]) for each in packings]
+    height = 1.6 + 0.55 * len(names)
+    figure, (tokens, documents, along) = pyplot.subplots(
+        1, 3, figsize=(13, max(3.2, height)), width_ratios=(1, 1, 1.1), layout="constrained"
+    )
+    totals = [each["total"] for each in packings]
+    stored = np.array([total["stored"] for total in totals], np.float64)
+    orphans = np.array([total["targets_without_start"] for total in totals], np.float64)
+    dropped = np.array([sum(total["dropped"].values()) for total in totals], np.float64)
+    _stack(
+        tokens,
+        names,
+        {"with their start": stored - orphans - dropped, "without their start": orphans, "dropped": dropped},
+        stored,
+    )
+    tokens.set_title("stored tokens")
+    count = np.array([total["documents"] for total in totals], np.float64)
+    cut = np.array([total["documents_cut"] for total in totals], np.float64)
+    needless = np.array([total["documents_cut_needlessly"] for total in totals], np.float64)
+    _stack(documents, names, {"whole": count - cut, "longer than T": cut - needless, "cut needlessly": needless}, count)
+    documents.set_yticklabels([])
+    documents.set_title("documents")
+    dropping = [each for each in packings if sum(each["total"]["dropped"].values())]
+    for each, colour in zip(dropping, STREAM_COLOURS, strict=False):
+        _draw_stretches(along, each, colour)
+    if silent := [name for name, each in zip(names, packings, strict=True) if each not in dropping]:
+        along.axhline(0, color="#999999", label=", ".join(silent), linewidth=1.8, clip_on=False)
+    along.set_xlabel("documents packed")
+    along.set_ylabel("share of tokens dropped there (%)")
+    along.set_title("along the stream")
+    along.legend(fontsize=8, frameon=False, loc="upper left")
+    along.margins(y=0.2)
+    along.set_ylim(bottom=0)
+    along.grid(alpha=0.25)
+    for axes in (tokens, documents, along):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"T = {result['sequence_length']:,}")
+    figure.savefig(path, dpi=130, metadata={"Software": None})  # the same data, the same bytes
+    pyplot.close(figure)
+
+
+def _stack(axes: Any, names: Sequence[str], parts: Mapping[str, NDArray[np.float64]], whole: Any) -> None:
+    """One bar per name, cut into its parts, in per cent of the whole."""
+    places, left = np.arange(len(names)), np.zeros(len(names))
+    for (label, part), colour in zip(parts.items(), (COLOURS[0], COLOURS[1], COLOURS[2]), strict=True):
+        percent = 100 * part / whole
+        axes.barh(places, percent, left=left, color=colour, label=label, height=0.62)
+        for place, begin, width in zip(places, left, percent, strict=True):
+            if width >= 6:
+                axes.text(begin + width / 2, place, f"{width:.1f}", ha="center", va="center", color="white", fontsize=8)
+        left += percent
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("%")
+    axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+
+
+def _draw_stretches(axes: Any, each: Json, colour: str) -> None:
+    """All sources' stretches laid on one axis of documents, one after another."""
+    ends, shares, before = [0.0], list[float](), 0
+    for source in each["sources"]:
+        for stretch in source["stretches"]:
+            ends.append(before + stretch["documents"])
+            shares.append(100 * stretch["dropped"] / stretch["stored"] if stretch["stored"] else 0.0)
+        before += source["stretches"][-1]["documents"]
+    axes.stairs(shares, ends, baseline=None, color=colour, label=each["packing"]["policy"], linewidth=1.8)

@@ -1,6 +1,7 @@
 """One (B, T) batch: what the inputs to a Transformer are, and what becomes of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def tell_batch(
 
 def batch_section(
     view: BatchView,
-    ledger: Mapping[str, int],
+    ledger: Mapping[str, Any],
     *,
     width: int,
     model_width: int,
@@ -68,9 +69,9 @@ def _a_beginning(view: BatchView) -> tuple[int, int]:
     return 0, 0
 
 
-def tell_padding(ledger: Mapping[str, int], say: Say) -> str:
-    """How much of an epoch's slots is padding, and how many documents had to be cut."""
-    return say(
+def tell_padding(ledger: Mapping[str, Any], say: Say) -> str:
+    """How much of an epoch's slots is padding, how many documents had to be cut, and what is dropped."""
+    told = say(
         "batch.padding" if ledger["padding"] else "batch.no_padding",
         rows=f"{ledger['rows']:,}",
         slots=f"{ledger['slots']:,}",
@@ -79,6 +80,11 @@ def tell_padding(ledger: Mapping[str, int], say: Say) -> str:
         cut=f"{ledger['documents_cut']:,}",
         documents=f"{ledger['documents']:,}",
     )
+    dropped = sum(ledger.get("dropped", {}).values())
+    if not dropped:
+        return told
+    share = _share(dropped, ledger["stored"])
+    return " ".join([told, say("batch.dropped", tokens=f"{dropped:,}", share=share)])
 
 
 def _share(part: int, whole: int) -> str:
