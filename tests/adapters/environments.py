@@ -63,7 +63,7 @@ ENVIRONMENTS = (
     Environment(
         name="huggingface", packages=("transformers==5.23.0", "accelerate==1.15.0"), tests=("test_hugging_face.py",)
     ),
-    Environment(name="torchtitan", packages=("torchtitan==0.3.0",), tests=("test_torchtitan.py",)),
+    Environment(name="torchtitan", packages=("torchtitan==0.3.0", "triton==3.9.0"), tests=("test_torchtitan.py",)),
     Environment(name="megatron", packages=("megatron-core==0.16.1",), tests=("test_megatron_core.py",)),
 )
 
