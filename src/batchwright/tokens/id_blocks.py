@@ -88,7 +88,7 @@ class GivenIds:
         content = np.asarray(block.ids[of_text])
         kept = lengths - closed > 0
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum((lengths - closed)[kept], dtype=np.int64)])
-        ids, ends = close_documents(content.astype(self.dtype), offsets, self.eot_id)
+        ids, ends = close_documents(content, offsets, self.eot_id, self.dtype)
         return ClosedBlock(
             ids=ids,
             ends=ends,
@@ -137,7 +137,7 @@ class GivenIds:
     ) -> NDArray[np.uint8]:
         """The mask of the closed documents. An <endoftext> that we add is a target where the id before it is one."""
         given = np.ones(block.ids.shape[0], MASK_DTYPE) if block.mask is None else block.mask.astype(MASK_DTYPE)
-        mask, ends = close_documents(given[of_text], offsets, 1)
+        mask, ends = close_documents(given[of_text], offsets, 1, MASK_DTYPE)
         mask[ends - 1] = given[begins + lasts]
         return mask
 
