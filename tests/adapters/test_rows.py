@@ -74,6 +74,26 @@ def test_the_batch_sampler_gives_each_rank_its_micro_batches(plan: Plan, workers
         assert all(same(item, want) for item, want in zip(found, wanted, strict=True))
 
 
+@pytest.mark.parametrize("indices", [[3, 4, 5], [5, 4], [7, FILLER, FILLER], [FILLER, 7], [1, 3, FILLER], [59, 60, 61]])
+def test_rows_asked_for_together_are_the_rows_alone(plan: Plan, indices: list[int]) -> None:
+    rows = Rows(plan, length=80)
+    together = rows.__getitems__(indices)
+    assert len(together) == len(indices)
+    for row, index in zip(together, indices, strict=True):
+        assert all(torch.equal(ours, alone) for ours, alone in zip(row, rows[index], strict=True))
+    assert all(
+        torch.equal(ours, alone)
+        for ours, alone in zip(stack_rows(together), stack_rows([rows[n] for n in indices]), strict=True)
+    )
+
+
+def test_more_rows_than_an_epoch_has_are_given_too(plan: Plan) -> None:
+    count = plan.index.row_count
+    rows = Rows(plan, length=3 * count)
+    together = rows.__getitems__(list(range(2 * count)))
+    assert [int(row.position) for row in together] == list(range(2 * count))
+
+
 def test_any_other_sampler_works_on_rows_too(plan: Plan) -> None:
     rows = Rows(plan, length=40)
     order = RandomSampler(rows, generator=torch.Generator().manual_seed(1))
