@@ -79,12 +79,12 @@ def test_gpt_dataset_gives_the_same_documents(store: TokenStore, tmp_path: Path)
         assert bool(item["loss_mask"].all())
 
 
-@pytest.mark.parametrize("size", VOCABULARIES)
-@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.int64])
+@pytest.mark.parametrize(
+    ("size", "dtype"),
+    [(60_000, np.uint16), (60_000, np.int32), (60_000, np.int64), (70_000, np.int32), (70_000, np.int64)],
+)
 def test_what_its_builder_writes_is_imported(tmp_path: Path, size: int, dtype: Any) -> None:
     """Documents of several sequences, with and without <endoftext>, some empty."""
-    if size > np.iinfo(dtype).max:
-        pytest.skip("these ids do not fit this dtype")
     given = drawn(size, 40)
     builder = IndexedDatasetBuilder(str(tmp_path / "it.bin"), dtype=dtype)
     for number, ids in enumerate(given):

@@ -6,7 +6,8 @@
 Item n is the row at position n of the plan, in any order, any number of times, in any worker; nothing is remembered.
 Guarantee: the micro-batches are those of the loader, row for row, filler rows included. Price: neighbours asked for
 together (a batch sampler does) are built together, ~3 ns per slot in fresh memory; any other row costs ~45 µs alone. A
-worker adds what torch takes to carry a batch from one process to another.
+worker adds what torch takes to carry a batch from one process to another. A plan that changes T, skips positions or
+says itself how large a batch is needs `MicroBatches`.
 """
 
 from collections.abc import Iterator, Sequence
