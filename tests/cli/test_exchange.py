@@ -1,5 +1,7 @@
 """`export` and `import`: there and back by the command itself, and what is wrong with what it is given."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,13 @@ def test_an_export_of_another_store_is_not_overwritten(run: Run, store: Path, tm
     code, answer = run("import", "parquet", tmp_path / "out", "--out", tmp_path / "in")
     assert code == 1
     assert "export to nanogpt" in answer["error"]["what"]
+
+
+def test_neither_verb_needs_torch(store: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from batchwright.cli.main import main; "
+        f"main(['export', {str(store)!r}, {str(tmp_path / 'out')!r}, '--to', 'megatron']); "
+        f"main(['import', 'megatron', {str(tmp_path / 'out')!r}, '--out', {str(tmp_path / 'in')!r}]); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -9,7 +9,7 @@
 
 Guarantee: written, a sequence is a document closed by <endoftext> (Megatron's `--append-eod`), uint16 below 65,536 ids
 and else int32; read, an index that contradicts itself or its .bin is refused with its numbers. Price: 20 bytes of index
-per document; memory speed, one block of memory.
+per document; ~0.5 G ids per CPU-second written, ~0.1 G imported; memory of one block.
 """
 
 import struct

@@ -3,8 +3,8 @@
     a a a ␃ b b ␃ c c c ␃          uint16, or uint32 where the vocabulary needs it; ␃ = <endoftext> ends a document
 
 Guarantee: written, every document is closed by <endoftext>; read, the ids are cut after every <endoftext>, and ids that
-follow the last one are a document too. The file says neither dtype nor vocabulary: both must be known. Price: memory
-speed, one piece of memory.
+follow the last one are a document too. The file says neither dtype nor vocabulary: both must be known. Price: ~0.5 G
+ids per CPU-second written, ~0.1 G imported; memory of one piece.
 """
 
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,8 @@
 
 Guarantee: read, every row is a document, whatever its integer type; a null inside a list, a mask of another length or
 of other values, and a file that is cut short are refused by file and row. Written, lists hold uint16 or uint32 as the
-store does, each closed by <endoftext>, one file per shard. Price: ~0.1 G ids per CPU-second; memory of one row group's
-page and one block.
+store does, each closed by <endoftext>, one file per shard. Price: ~45 M ids per CPU-second written (zstd), ~70 M
+imported; memory of one page and one block.
 """
 
 import os
