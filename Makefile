@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench torture clean
+.PHONY: help setup demo test check bench torture adapters clean
 
 help:
 	@echo "make demo     the main job on real text, set-up included"
 	@echo "make test     set-up and the tests"
 	@echo "make check    ruff, pyright, import-linter"
 	@echo "make bench    speed, beside the rivals"
+	@echo "make adapters other libraries' trainers and loaders, each in an environment of its own"
 	@echo "make torture  the long programmes of crashes and random traces"
 
 setup: $(READY)
@@ -39,6 +40,10 @@ bench: setup
 
 torture: setup
 	$(BIN)/python -m pytest -n 2 -m slow --timeout 7200 -o addopts="-q --strict-markers --strict-config -p no:cacheprovider"
+
+# Named ones only: make adapters ADAPTERS="torchdata megatron"
+adapters: setup
+	$(BIN)/python -m tests.adapters.environments $(ADAPTERS)
 
 clean:
 	rm -rf $(VENV)

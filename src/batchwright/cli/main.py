@@ -26,8 +26,13 @@ VERBS = {
     "measure": "Where every token goes, and what a run really does: coverage, noise, throughput, memory, a sweep.",
     "train": "The reference trainer; continues where it was stopped.",
     "verify": "Check a token store bit by bit.",
+    "export": "A token store in the files of Megatron, nanoGPT or parquet.",
+    "import": "Pre-tokenized data of Megatron, nanoGPT or parquet → a token store.",
     "doctor": "What this machine can do.",
 }
+PLACES = {"measure": "measure:app", "import": "bring:bring"}
+"""Verbs that do not lie in a function of their name: `import` is a word of Python."""
+
 SUMMARY = "From raw text to the exact (B, T) batches a language model is pre-trained on, and which batch size to use."
 EPILOGUE = (
     "Every verb takes --json (one object on stdout) and --lang en|zh. "
@@ -48,8 +53,7 @@ def build_app() -> App:
         result_action="return_value",
     )
     for verb, line in VERBS.items():
-        target = "app" if verb == "measure" else verb
-        app.command(f"batchwright.cli.{verb}:{target}", name=verb, help=line)
+        app.command(f"batchwright.cli.{PLACES.get(verb, f'{verb}:{verb}')}", name=verb, help=line)
     return app
 
 

@@ -41,13 +41,12 @@ from batchwright.foundation.fingerprint import sha256_file
 from batchwright.foundation.units import MiB
 from batchwright.tokens import partial as partials_of
 from batchwright.tokens.assembly import shard_entry, shard_name, shard_tasks
+from batchwright.tokens.claim import JOB, WORK, refuse_changes, refuse_foreign_directory
 from batchwright.tokens.job import (
     NamedInput,
     PrepareSettings,
     describe_sources,
     describe_tokenizer,
-    differences,
-    input_differences,
     name_inputs,
 )
 from batchwright.tokens.manifest import MANIFEST, SHARD_FILES, FileEntry, ShardEntry, StoreManifest
@@ -56,8 +55,6 @@ from batchwright.tokens.shard import dtype_for
 from batchwright.tokens.store import INPUTS, PROVENANCE_FILE, TOKENIZER, TokenStore
 from batchwright.tokens.tokenizer import Tokenizer
 
-WORK = ".work"
-JOB = "job.json"
 PARTITION_BYTES = 32 * MiB
 
 Phase = Literal["naming", "tokenizing", "selecting", "assembling", "finished", "found finished"]
@@ -95,7 +92,7 @@ class _Build:
         listing = b"".join(named.line for named in inputs)
         if (self.out / MANIFEST).exists():
             return self._finished(listing)
-        self._refuse_foreign_directory()
+        refuse_foreign_directory(self.out, {WORK, ".lock", INPUTS, TOKENIZER})
         with WriterLock(self.out):
             if (self.out / MANIFEST).exists():
                 return self._finished(listing)
@@ -145,29 +142,7 @@ class _Build:
         return store
 
     def _refuse_changes(self, before: dict[str, Any], inputs_before: bytes, listing: bytes) -> None:
-        changes = [*differences(before, self._description()), *input_differences(inputs_before, listing)]
-        if changes:
-            raise InputError(
-                "there is already another store, or the beginning of one, and it is not overwritten; changed: "
-                + "; ".join(changes),
-                where=str(self.out),
-                remedy="prepare into another directory, or remove this one",
-            )
-
-    def _refuse_foreign_directory(self) -> None:
-        ours = {WORK, ".lock", INPUTS, TOKENIZER}
-        if not self.out.is_dir() or self.work.exists():
-            return
-        with translated(self.out):
-            foreign = sorted(
-                path.name for path in self.out.iterdir() if path.name not in ours and not path.name.endswith(".partial")
-            )
-        if foreign:
-            raise InputError(
-                f"the directory holds other things ({foreign[0]}), not a token store",
-                where=str(self.out),
-                remedy="choose a directory that is empty or does not exist",
-            )
+        refuse_changes(self.out, before, self._description(), inputs_before, listing)
 
     def _begin(self, listing: bytes) -> None:
         """Write down what is being done before anything is done, or check that it is the same as before."""

@@ -20,6 +20,7 @@ VERSION = 1
 MANIFEST = "manifest.json"
 SPLITS = ("train", "validation")
 SHARD_FILES = ("tokens", "documents", "provenance")
+OPTIONAL_SHARD_FILES = ("mask",)
 
 Json = dict[str, Any]
 
@@ -68,7 +69,7 @@ class ShardEntry:
         safe_name(self.name)
         if self.split not in SPLITS:
             raise CorruptDataError(f"shard {self.name} is in split {self.split!r}, not one of {', '.join(SPLITS)}")
-        if set(self.files) != set(SHARD_FILES):
+        if not set(SHARD_FILES) <= set(self.files) <= {*SHARD_FILES, *OPTIONAL_SHARD_FILES}:
             raise CorruptDataError(f"shard {self.name} lists the files {sorted(self.files)}")
         if not all(_is_count(count) for count in (self.documents, self.tokens, self.text_bytes)):
             raise CorruptDataError(f"shard {self.name} has a count that is not a whole number from 0 on")

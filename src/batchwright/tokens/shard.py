@@ -1,14 +1,13 @@
 """A token shard: the ids of many documents in one file, and side-cars that say where each ends and where it came from.
 
-    00000.tokens      kind "tokens", <u2 or <u4   ␃ a a a ␃ b b ␃ …   item 0 is a guard <endoftext>; every document is
-    closed by one, so
-                                                  the input of the target at item g is item g-1, for the first token of
-                                                  the shard too
-    00000.documents   kind "documents", <i8       exclusive ends into .tokens, one per document; document 0 begins at
-    item 1 00000.provenance  kind "provenance", 40 bytes a document: the `PROVENANCE` record below
+    00000.tokens      kind "tokens", <u2 or <u4   ␃ a a a ␃ b b ␃ …   item 0 is a guard <endoftext>; every document
+                      is closed by one, so the input of the target at item g is item g-1, for the first token too
+    00000.documents   kind "documents", <i8       exclusive ends into .tokens, one per document; the first begins at 1
+    00000.provenance  kind "provenance", 40 bytes a document: the `PROVENANCE` record below
+    00000.mask        kind "mask", <u1, only where a loss mask was imported: item g is 1 where item g of .tokens is
+                      meant as a target, else 0; 0 for the guard. Stored and verified; batches do not read it yet
 
-Reserved kinds, not written yet: "mask" (<u1, one item per token: 1 = a target) and "signatures" (<u4, near-duplicate
-search).
+Reserved kind, not written yet: "signatures" (<u4, near-duplicate search).
 
 Guarantee: an opened shard is the one its manifest lists (item counts and the seal over all block checksums are
 compared), so a shard cut short, damaged in its header or swapped with another is a `CorruptDataError`. Price: ~0.3 ms
@@ -44,7 +43,8 @@ PROVENANCE = np.dtype(
         ("reserved", "<u2"),
     ]
 )
-SIDE_CARS = {"tokens": None, "documents": ENDS_DTYPE, "provenance": PROVENANCE}
+MASK_DTYPE = np.dtype("<u1")
+SIDE_CARS = {"tokens": None, "documents": ENDS_DTYPE, "provenance": PROVENANCE, "mask": MASK_DTYPE}
 
 
 def dtype_for(vocabulary_size: int) -> np.dtype[Any]:
@@ -77,14 +77,15 @@ class Shard:
     tokens: ArrayFile
     documents: ArrayFile
     provenance: ArrayFile
+    mask: ArrayFile | None = None
 
     @classmethod
     def open(cls, directory: Path, entry: ShardEntry, dtype: np.dtype[Any]) -> "Shard":
-        """Open the three files and compare them with the manifest. Raises CorruptDataError, InputError (a file is
-        missing).
-        """
+        """Open the files and compare them with the manifest. Raises CorruptDataError, InputError (one is missing)."""
         dtypes = SIDE_CARS | {"tokens": dtype}
         counts = {"tokens": entry.tokens + FIRST_ITEM, "documents": entry.documents, "provenance": entry.documents}
+        if "mask" in entry.files:
+            counts["mask"] = counts["tokens"]
         files: dict[str, ArrayFile] = {}
         for kind, expected in counts.items():
             file = ArrayFile.open(directory / f"{entry.name}.{kind}", kind, dtypes[kind])

@@ -26,6 +26,7 @@ from batchwright.foundation.fingerprint import sha256_file
 from batchwright.tokens.manifest import SPLITS, Counts, StoreManifest
 from batchwright.tokens.shard import FIRST_ITEM, Shard
 from batchwright.tokens.tokenizer import Tokenizer, open_tokenizer
+from batchwright.tokens.unknown import UnknownVocabulary
 
 TOKENIZER = "tokenizer.json"
 INPUTS = "inputs.jsonl"
@@ -189,7 +190,10 @@ class TokenStore:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer the store was written with, from its own copy of the vocabulary."""
+        """The tokenizer the store was written with, from its own copy of the vocabulary; ids imported without one are
+        shown as numbers."""
+        if TOKENIZER not in self.manifest.files:
+            return UnknownVocabulary(vocabulary_size=self.vocabulary_size, eot_id=self.eot_id)
         path = self.directory / TOKENIZER
         if sha256_file(path) != self.manifest.files[TOKENIZER].sha256:
             raise CorruptDataError("the store's tokenizer is not the one it was written with", where=str(path))

@@ -1,7 +1,8 @@
 """Every byte of a store compared with what was written, and every number with every other.
 
 Guarantee: a store that passes is bit for bit the one that was prepared (sha256 of every file, checksum of every block)
-and is well formed: ids below the vocabulary, ends ascending, every document closed by <endoftext> and none inside.
+and is well formed: ids below the vocabulary, ends ascending, every document closed by <endoftext> and none inside, a
+loss mask of zeros and ones.
 Price: one pass over the store at ~1 GB per CPU-second; memory of one piece.
 """
 
@@ -90,6 +91,7 @@ def _check_shard(store: TokenStore, entry: ShardEntry) -> None:
     if int(shard.provenance.array["text_bytes"].sum(dtype=np.int64)) != entry.text_bytes:
         raise CorruptDataError("the text bytes of the documents do not add up", where=str(shard.provenance.path))
     _check_tokens(store, shard, ends)
+    _check_mask(shard)
 
 
 def _check_tokens(store: TokenStore, shard: Shard, ends: NDArray[np.int64]) -> None:
@@ -110,3 +112,13 @@ def _check_tokens(store: TokenStore, shard: Shard, ends: NDArray[np.int64]) -> N
         seen += found.shape[0]
     if seen != expected.shape[0]:
         raise CorruptDataError("a document is not closed by <endoftext>", where=where)
+
+
+def _check_mask(shard: Shard) -> None:
+    """A loss mask, where there is one, holds 0 and 1, and 0 for the guard."""
+    if shard.mask is None:
+        return
+    shard.mask.verify()
+    mask: NDArray[Any] = shard.mask.array
+    if mask.shape[0] and (int(mask.max()) > 1 or int(mask[0]) != 0):
+        raise CorruptDataError("the loss mask holds something else than 0 and 1", where=str(shard.mask.path))
