@@ -9,7 +9,7 @@ from rich.padding import Padding
 from batchwright.cli.face import PEOPLE, Face
 from batchwright.cli.paint import paint
 from batchwright.workflows.look import look_at_batch
-from batchwright.workflows.telling.one_batch import tell_batch, tell_padding
+from batchwright.workflows.telling.one_batch import tell_batch, tell_no_beginning, tell_padding
 
 
 def show(
@@ -55,6 +55,7 @@ def show(
         close = [(row, 0) for row in range(min(rows, batch))]
         blocks = [
             *tell_batch(view, face.say, width=face.out.width, close=close),
+            *tell_no_beginning(view, face.say),
             tell_padding(index.counts, face.say),
         ]
         face.show(*(Padding(paint(block), (0, 0, 1, 0), expand=False) for block in blocks))
