@@ -66,6 +66,14 @@ def test_the_language_is_the_one_asked_for() -> None:
     assert Face(lang="en").say("verify.title") == "checking"
 
 
+def test_a_table_that_is_a_little_too_wide_gives_air_before_it_breaks_numbers() -> None:
+    section = Section(title="", blocks=(Grid(header=("shape", *"abcd"), rows=(("8×128×64", *["169.28"] * 4),)),))
+    console = Console(width=8 + 4 * 7, color_system=None)
+    with console.capture() as captured:
+        console.print(paint_section(section))
+    assert "8×128×64 169.28 169.28 169.28 169.28" in captured.get()
+
+
 def test_every_kind_of_block_is_painted_within_the_width() -> None:
     section = Section(
         title="Title",

@@ -17,6 +17,7 @@ import orjson
 from cyclopts import Parameter
 from rich.console import Console, RenderableType
 
+from batchwright.cli.prose import Prose
 from batchwright.workflows.strings import Say, choose_language
 
 PLAIN_LINE_SECONDS = 5.0
@@ -57,7 +58,7 @@ class Face(_Options):
         """For people only; silent under `--json`."""
         if not self.json:
             for each in renderables:
-                self.out.print(each)
+                self.out.print(Prose(each) if isinstance(each, str) else each)
 
     def answer(self, value: Any, *renderables: RenderableType) -> None:
         """The verb's one answer: the JSON object, or the renderables."""
