@@ -110,3 +110,29 @@ def test_what_is_no_toml_or_no_file_is_a_recipe_error(tmp_path: Path) -> None:
         load_recipe(tmp_path / "absent.toml", environment={})
     with pytest.raises(RecipeError, match=r"TABLE.KEY=VALUE"):
         load(tmp_path, "", "seed=1")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("seed = " + "[" * 50_000, "not TOML"),
+        ("seed = 1" + "0" * 5_000, "not TOML"),
+        ("seed = 1" + "0" * 40, "64 bits"),
+        ('tokens = "' + "9" * 5_000 + '"', "a whole number"),
+        ("learning_rate = 1" + "0" * 400, "64 bits"),
+        ("tokens = 1e30", "64 bits"),
+    ],
+    ids=["nested", "digits", "integer", "count", "float", "exponent"],
+)
+def test_numbers_beyond_64_bits_and_endless_nesting_are_refused_as_recipes(
+    tmp_path: Path, demo: str, line: str, said: str
+) -> None:
+    name = line.partition(" ")[0]
+    with pytest.raises(RecipeError, match=said):
+        load(tmp_path, "\n".join(line if each.startswith(f"{name} ") else each for each in demo.splitlines()))
+
+
+def test_a_setting_that_no_parser_can_take_is_refused_like_any_other(tmp_path: Path, demo: str) -> None:
+    for text in ("[" * 50_000, "1" + "0" * 5_000):
+        with pytest.raises(RecipeError, match=r"training\.seed must be"):
+            load(tmp_path, demo, f"training.seed={text}")

@@ -96,7 +96,10 @@ class _Layers:
             raise RecipeError(
                 f"the recipe cannot be read: {error.strerror}", where=str(path), remedy="give the path of a TOML file"
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # not TOML, not UTF-8, a number of 5,000 digits, nested too deeply
             raise RecipeError(f"the recipe is not TOML: {error}", where=str(path)) from error
         self._lay(table, (), str(path))
 
@@ -119,7 +122,7 @@ class _Layers:
         """Text is read as a TOML value where it is one (3e-4, true, [0.9, 0.95]) and as a plain string otherwise."""
         try:
             value: Any = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text
         for part in reversed(address):
             value = {part: value}
@@ -230,11 +233,13 @@ class _Layers:
     def _scalar(self, kind: Any, value: object, address: Address) -> object:
         if kind is int and isinstance(value, str):
             try:
-                return parse_count(value)  # "2M" reads better than 2000000
-            except BatchwrightError as error:
+                value = parse_count(value)  # "2M" reads better than 2000000
+            except (BatchwrightError, ValueError) as error:
                 raise self._wrong(address, "a whole number", value) from error
         if kind is int and isinstance(value, float) and value.is_integer():
-            return int(value)  # 2e6 is a float in TOML and a count to everyone who writes it
+            value = int(value)  # 2e6 is a float in TOML and a count to everyone who writes it
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise self._wrong(address, "a number of at most 64 bits, as all numbers of TOML are", value)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         if kind is str and not isinstance(value, str) and self.origins.get(address, "").startswith(("--set", "BATCH")):

@@ -39,9 +39,39 @@ def test_progress_without_a_terminal_is_plain_lines_on_stderr_not_too_many(
     assert "\x1b" not in said.err
 
 
+def test_progress_speaks_the_language_and_counts_only_what_has_a_total(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(faces.time, "monotonic", lambda: now[0])
+    with Face(lang="zh").progress("读") as advance:
+        now[0] = 6.0
+        advance(50, 100)
+        now[0] = 12.0
+        advance(1, None, note="写入")
+    assert capsys.readouterr().err.splitlines() == ["读 …", "读: 50，共 100（50%），还剩 6 秒", "读:  写入"]
+
+
+def test_without_a_terminal_the_width_is_that_of_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Face().out.width == 120
+    for columns, width in (("60", 60), ("", 120), ("wide", 120), ("1", 120)):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert Face().out.width == width
+
+
 def test_the_language_is_the_one_asked_for() -> None:
     assert Face(lang="zh").say("verify.title") == "校验"
     assert Face(lang="en").say("verify.title") == "checking"
+
+
+def test_a_table_that_is_a_little_too_wide_gives_air_before_it_breaks_numbers() -> None:
+    section = Section(title="", blocks=(Grid(header=("shape", *"abcd"), rows=(("8×128×64", *["169.28"] * 4),)),))
+    console = Console(width=8 + 4 * 7, color_system=None)
+    with console.capture() as captured:
+        console.print(paint_section(section))
+    assert "8×128×64 169.28 169.28 169.28 169.28" in captured.get()
 
 
 def test_every_kind_of_block_is_painted_within_the_width() -> None:

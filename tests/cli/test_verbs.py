@@ -128,6 +128,12 @@ def test_plan_says_what_a_run_would_need(run: Run, recipe: Path) -> None:
     assert all(reason["because"] and reason["source"] for reason in plan["reasons"])
 
 
+def test_plan_answers_for_a_run_whose_flops_are_more_than_64_bits(run: Run, recipe: Path) -> None:
+    code, plan = run("plan", recipe, "--set", "training.tokens=1_000_000T")
+    assert code == 0
+    assert plan["flops"] > 2**64
+
+
 def test_plan_knows_when_nothing_fits(run: Run, recipe: Path) -> None:
     code, answer = run("plan", recipe, "--memory-gib", "0.00001")
     assert code == 4

@@ -154,6 +154,8 @@ def test_a_source_checks_itself() -> None:
         TextSource(name="", paths=("x",))
     with pytest.raises(InputError, match="names no path"):
         TextSource(name="s", paths=())
+    with pytest.raises(InputError, match="names an empty path"):
+        TextSource(name="s", paths=("",))
     with pytest.raises(InputError) as caught:
         TextSource(name="s", paths=("x",), format="jsnl")  # type: ignore[arg-type]
     assert caught.value.remedy == "'jsonl'"

@@ -74,6 +74,7 @@ def test_a_text_with_nul_is_binary(tmp_path: Path) -> None:
         (b'{"text":5}', "no_text", "is int, not text"),
         (b'{"text":["a"]}', "no_text", "is list, not text"),
         (b'{"text":"a","text":"b"}', "no_text", "stands 2 times"),
+        (rb'{"text":"a","te\u0078t":"b"}', "no_text", "stands 2 times"),
         (b'{"text":"a\xff"}', "invalid_utf8", "not UTF-8"),
         (b'{"text":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not_json", "nested too deeply"),
     ],

@@ -77,6 +77,11 @@ def test_a_shape_that_cannot_be_is_refused(field: str, value: float, words: str)
         replace(PRESETS["tiny"], **{field: value})
 
 
+def test_a_width_that_is_a_slip_of_the_hand_is_refused_at_once() -> None:
+    with pytest.raises(InputError, match="does not divide"):
+        replace(PRESETS["tiny"], width=10**15, heads=7)
+
+
 def test_the_remedy_for_heads_works() -> None:
     with pytest.raises(InputError) as caught:
         replace(PRESETS["tiny"], heads=5)

@@ -8,7 +8,7 @@ import pytest
 
 from batchwright.documents.inputs import TextSource
 from batchwright.engines.serial import SerialExecutor
-from batchwright.foundation.errors import InputError, LockedError
+from batchwright.foundation.errors import CorruptDataError, InputError, LockedError
 from batchwright.foundation.files import WriterLock
 from batchwright.tokens.build import Progress, prepare_store
 from batchwright.tokens.fast import GigatokenTokenizer
@@ -128,6 +128,47 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     with WriterLock(tmp_path / "store"), pytest.raises(LockedError, match="already writing"):
         prepare(source, tmp_path / "store")
     prepare(source, tmp_path / "store")
+
+
+def unfinished(tmp_path: Path) -> tuple[Path, Path]:
+    """(source, a store whose job stopped after everything was tokenized)."""
+    source = write_jsonl(tmp_path / "a.jsonl", texts())
+
+    def stop(progress: Progress) -> None:
+        if progress.phase == "selecting":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path / "store", progress=stop)
+    return source, tmp_path / "store"
+
+
+def test_a_record_of_finished_work_that_was_damaged_is_refused_and_not_believed(tmp_path: Path) -> None:
+    source, store = unfinished(tmp_path)
+    record = next((store / ".work").glob("*.done.json"))
+    whole = record.read_bytes()
+    for at in range(0, len(whole), 7):
+        record.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(CorruptDataError) as caught:
+            prepare(source, store)
+        assert caught.value.where == str(record)
+    record.write_bytes(whole)
+    assert prepare(source, store).fingerprint == prepare(source, tmp_path / "whole").fingerprint
+
+
+def test_going_on_does_not_vouch_for_a_vocabulary_that_was_damaged_meanwhile(tmp_path: Path) -> None:
+    source, store = unfinished(tmp_path)
+    (store / "tokenizer.json").write_bytes(b"{")
+    assert prepare(source, store).fingerprint == prepare(source, tmp_path / "whole").fingerprint
+
+
+def test_a_damaged_list_of_inputs_is_named(tmp_path: Path) -> None:
+    source, store = unfinished(tmp_path)
+    listing = (store / "inputs.jsonl").read_bytes()
+    for damaged in (listing[:-9], b"[]\n", b"\xff\n"):
+        (store / "inputs.jsonl").write_bytes(damaged)
+        with pytest.raises(CorruptDataError, match=r"inputs\.jsonl"):
+            prepare(source, store)
 
 
 def test_a_directory_with_other_things_is_left_alone(tmp_path: Path) -> None:

@@ -30,6 +30,13 @@ GOOD = TrainingConfig(global_batch_size=8, micro_batch_size=4, sequence_length=1
         ("evaluate_every_tokens", 0),
         ("keep_checkpoints", 0),
         ("threads", 0),
+        ("threads", 1_000_000),
+        ("tokens", 2**62),
+        ("global_batch_size", 2**60),
+        ("learning_rate", float("inf")),
+        ("epsilon", float("inf")),
+        ("weight_decay", float("inf")),
+        ("clip_norm", float("inf")),
     ],
 )
 def test_a_value_that_cannot_train_is_refused_by_name(field: str, value: Any) -> None:

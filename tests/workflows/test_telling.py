@@ -124,6 +124,13 @@ def test_the_noise_scale_is_compared_with_the_batch(result: Json, scale: str, ba
     assert says(section, batch)
 
 
+def test_the_noise_scale_says_at_which_weights_it_was_measured() -> None:
+    measured = noise(4000, 3000, 5000)
+    for where, key in (({}, "training"), ({"checkpoint": None}, "fresh"), ({"checkpoint": "00000007"}, "checkpoint")):
+        section = tell_noise({**measured, **where}, Say("en"))
+        assert Say("en")(f"noise.{key}", checkpoint="00000007") in str(section.blocks[0])
+
+
 def test_a_noise_scale_without_any_bound_compares_nothing() -> None:
     section = tell_noise(noise(None, None, None), Say("en"))
     assert says(section, "noise.unresolved")

@@ -9,6 +9,7 @@ from batchwright.cli.paint import paint_section
 from batchwright.foundation.units import format_seconds
 from batchwright.workflows.chapters import chapters_of
 from batchwright.workflows.demo import Demo
+from batchwright.workflows.telling.demo_report import tell_in_short
 
 REPORT_WIDTH = 100
 
@@ -41,6 +42,9 @@ def demo(*, text: Path | None = None, out: Path = Path("demo"), restart: bool = 
             if not face.json:
                 face.show(paint_section(chapter.tell(result, face.say, face.out.width)))
             sections.append(chapter.tell(result, face.say, REPORT_WIDTH))
+        short = tell_in_short(results, face.say)
+        face.show(paint_section(short))
+        sections.append(short)
         command = "batchwright " + " ".join(sys.argv[1:] if sys.argv[1:2] == ["demo"] else ["demo"])
         report = made.write_report(sections, face.say, command=command)
     took = time.monotonic() - began

@@ -5,6 +5,7 @@ on a terminal progress is a bar with the time left, elsewhere a plain line at mo
 about 60 ms.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import orjson
 from cyclopts import Parameter
 from rich.console import Console, RenderableType
 
+from batchwright.cli.prose import Prose
 from batchwright.workflows.strings import Say, choose_language
 
 PLAIN_LINE_SECONDS = 5.0
@@ -56,7 +58,7 @@ class Face(_Options):
         """For people only; silent under `--json`."""
         if not self.json:
             for each in renderables:
-                self.out.print(each)
+                self.out.print(Prose(each) if isinstance(each, str) else each)
 
     def answer(self, value: Any, *renderables: RenderableType) -> None:
         """The verb's one answer: the JSON object, or the renderables."""
@@ -68,10 +70,10 @@ class Face(_Options):
     @contextmanager
     def progress(self, title: str, unit: Callable[[float], str] = lambda n: f"{n:,.0f}") -> Iterator[Advance]:
         if self.err.is_terminal:
-            with _bar(self.err, title, unit) as advance:
+            with _bar(self.err, title, unit, self.say) as advance:
                 yield advance
         else:
-            yield _PlainProgress(self.err, title, unit)
+            yield _PlainProgress(self.err, title, unit, self.say)
 
 
 PEOPLE = Face()
@@ -81,8 +83,8 @@ PEOPLE = Face()
 class _PlainProgress:
     """A line when something begins, at most one per few seconds, and one when it is complete."""
 
-    def __init__(self, console: Console, title: str, unit: Callable[[float], str]) -> None:
-        self._console, self._title, self._unit = console, title, unit
+    def __init__(self, console: Console, title: str, unit: Callable[[float], str], say: Say) -> None:
+        self._console, self._title, self._unit, self._say = console, title, unit, say
         self._began = self._spoke = time.monotonic()
         self._console.print(f"{title} …", markup=False)
 
@@ -91,13 +93,17 @@ class _PlainProgress:
         if now - self._spoke < PLAIN_LINE_SECONDS:
             return
         self._spoke = now
-        of = f" of {self._unit(total)} ({done / total:.0%})" if total else ""
-        left = f", {(now - self._began) * (total - done) / done:,.0f} s left" if total and done else ""
-        self._console.print(f"{self._title}: {self._unit(done)}{of}{left}  {note}".rstrip(), markup=False)
+        amount = ""
+        if total:
+            amount = self._unit(done) + self._say("progress.of", total=self._unit(total), share=f"{done / total:.0%}")
+            if done:
+                seconds = f"{(now - self._began) * (total - done) / done:,.0f}"
+                amount += self._say("progress.seconds_left", seconds=seconds)
+        self._console.print("  ".join(filter(None, (f"{self._title}: {amount}".rstrip(), note))), markup=False)
 
 
 @contextmanager
-def _bar(console: Console, title: str, unit: Callable[[float], str]) -> Iterator[Advance]:
+def _bar(console: Console, title: str, unit: Callable[[float], str], say: Say) -> Iterator[Advance]:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
@@ -107,14 +113,15 @@ def _bar(console: Console, title: str, unit: Callable[[float], str]) -> Iterator
         TextColumn("{task.fields[amount]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn(say("progress.left")),
         TextColumn("{task.fields[note]}", style="dim"),
     )
     with Progress(*columns, console=console, transient=True, refresh_per_second=8) as progress:
         task = progress.add_task(title, total=None, amount="", note="")
 
         def advance(done: float, total: float | None = None, note: str = "") -> None:
-            amount = f"{unit(done)} / {unit(total)}" if total else unit(done)
-            progress.update(task, completed=done, total=total, amount=amount, note=note)
+            progress.tasks[0].total = total  # `update` cannot take a total back
+            progress.update(task, completed=done, amount=f"{unit(done)} / {unit(total)}" if total else "", note=note)
 
         yield advance
 
@@ -127,6 +134,7 @@ class _Console(Console):
 
 
 def console_on(stream: Any) -> Console:
-    """A console on `stream`; without a terminal to ask, 120 columns (tables stay readable in a file)."""
-    width = None if stream.isatty() else 120
+    """A console on `stream`; without a terminal to ask, $COLUMNS or 120 (tables stay readable in a file)."""
+    columns = os.environ.get("COLUMNS", "")
+    width = None if stream.isatty() else int(columns) if columns.isdecimal() and int(columns) >= 20 else 120
     return _Console(file=stream, width=width, highlight=False, soft_wrap=False)

@@ -204,12 +204,12 @@ def sweep(
     workers
         Runs beside each other; by default one per core.
     """
-    from batchwright.foundation.units import parse_count
+    from batchwright.foundation.units import format_count, parse_count
     from batchwright.workflows.plots import plot_sweep
     from batchwright.workflows.sweep import sweep as run_sweep
 
     loaded = load_recipe(recipe, settings=set or ())
-    with face.progress(face.say("demo.stage.sweep")) as advance:
+    with face.progress(face.say("demo.stage.sweep"), unit=format_count) as advance:
         result = run_sweep(
             loaded,
             out,

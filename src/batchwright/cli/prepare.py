@@ -62,11 +62,11 @@ def prepare(
     with face.progress(face.say("prepare.title"), unit=format_bytes) as advance:
 
         def heard(progress: Progress) -> None:
-            if progress.phase in ("naming", "tokenizing"):
-                advance(progress.done, progress.total, note=progress.phase)
-            else:
-                advance(1, 1, note=progress.phase)
+            counted = progress.total if progress.phase in ("naming", "tokenizing") else None  # the others not in bytes
+            advance(progress.done, counted, note=face.say(f"prepare.{progress.phase.replace(' ', '_')}"))
 
+        if tokenizer.startswith("train:"):
+            advance(0, note=face.say("prepare.vocabulary"))
         store = prepare_text(
             [source],
             out,

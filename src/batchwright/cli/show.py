@@ -13,7 +13,7 @@ from batchwright.cli.paint import paint
 from batchwright.foundation.errors import UsageError
 from batchwright.workflows.look import look_at_batch
 from batchwright.workflows.section import Block
-from batchwright.workflows.telling.one_batch import tell_batch, tell_padding
+from batchwright.workflows.telling.one_batch import tell_batch, tell_no_beginning, tell_padding
 from batchwright.workflows.telling.provenance import tell_cell, tell_document, tell_row
 from batchwright.workflows.trace import Stream, look_at_cell, look_at_document, look_at_position
 
@@ -89,6 +89,7 @@ def show(
         view.to_json(),
         lambda: (
             *tell_batch(view, face.say, width=face.out.width, close=close),
+            *tell_no_beginning(view, face.say),
             tell_padding(index.counts, face.say),
         ),
     )

@@ -9,8 +9,9 @@ from batchwright.cli.options import Settings
 from batchwright.foundation.units import format_count
 from batchwright.recipe import load_recipe
 from batchwright.training.step import StepRecord
+from batchwright.workflows.strings import Say
 from batchwright.workflows.telling.one_batch import tell_geometry
-from batchwright.workflows.train import Record, geometry_of, records_of
+from batchwright.workflows.train import Record, checkpointed_step, geometry_of, records_of
 from batchwright.workflows.train import train as train_recipe
 
 
@@ -46,6 +47,9 @@ def train(
     loaded = load_recipe(recipe, settings=settings)
     directory = out if out is not None else Path("runs") / recipe.stem
     face.show(tell_geometry(geometry_of(loaded), face.say))
+    face.show(_checkpoints(loaded.training.checkpoint_every_tokens, face.say))
+    if not fresh and (step := checkpointed_step(directory)) is not None:
+        face.show(face.say("training.resumed", step=f"{step:,}"))
     with face.progress(face.say("training.title"), unit=format_count) as advance:
         result = train_recipe(
             loaded,
@@ -73,10 +77,15 @@ def train(
         validation=_number(value["validation_loss"]),
         place=str(directory),
     )
-    if result.resumed_from is not None:
-        face.show(face.say("training.resumed", step=f"{result.resumed_from:,}"))
     face.answer(value, sentence)
     return EXIT_INTERRUPTED if result.reason == "interrupted" else 0
+
+
+def _checkpoints(every_tokens: int | None, say: Say) -> str:
+    """What a crash can cost, said before it can happen."""
+    if every_tokens is None:
+        return say("training.no_checkpoints")
+    return say("training.checkpoints", tokens=f"{every_tokens:,}")
 
 
 def follow(advance: Advance, total_tokens: int) -> Callable[[Record], None]:

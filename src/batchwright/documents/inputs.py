@@ -60,6 +60,8 @@ class TextSource:
             raise InputError("a source needs a name")
         if not self.paths:
             raise InputError(f"source '{self.name}' names no path", remedy="give a file, a directory or a glob")
+        if "" in self.paths:  # a shell variable that was never set, and not the current directory
+            raise InputError(f"source '{self.name}' names an empty path", remedy="'.' for the current directory")
         if self.format not in get_args(Format):
             guess = nearest(self.format, get_args(Format))
             raise InputError(

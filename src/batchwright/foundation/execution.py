@@ -54,17 +54,28 @@ class Task:
 def run_task(task: Task) -> Manifest:
     """Run a task, or return the manifest it committed before."""
     if task.manifest_path.exists():
-        done = read_json(task.manifest_path)
-        if not isinstance(done, dict):
-            raise CorruptDataError("a task's manifest is not an object", where=str(task.manifest_path))
-        return cast("Manifest", done)
+        return _read_manifest(task.manifest_path)
     with translated(task.output):
         Path(task.output).mkdir(parents=True, exist_ok=True)
     module, _, name = task.function.partition(":")
     function = cast("TaskFunction", getattr(importlib.import_module(module), name))
     manifest = function({**task.parameters, **task.context}, task.prefix)
-    write_json(task.manifest_path, manifest)
+    write_json(task.manifest_path, {"manifest": manifest, "seal": fingerprint(manifest)})
     return manifest
+
+
+def _read_manifest(path: Path) -> Manifest:
+    """What a finished task returned. A wrong count in it would become a wrong store, so its own seal vouches for it."""
+    committed = read_json(path)
+    if isinstance(committed, dict):
+        manifest = cast("dict[str, Any]", committed).get("manifest")
+        if isinstance(manifest, dict) and fingerprint(manifest) == cast("dict[str, Any]", committed).get("seal"):
+            return cast("Manifest", manifest)
+    raise CorruptDataError(
+        "the record of a finished task was damaged after it was written",
+        where=str(path),
+        remedy="remove this file; the same command then does the task again",
+    )
 
 
 class Executor(Protocol):

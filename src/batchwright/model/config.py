@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from batchwright.foundation.errors import InputError, nearest
 from batchwright.foundation.fingerprint import fingerprint
 
+_MOST_HEADS_SUGGESTED = 1024
 FLOPS_PER_WEIGHT = 6  # a multiply and an add in the forward, twice that in the backward (Kaplan 2020, §2.1)
 
 MASKED_LENGTH_LIMIT = 256
@@ -38,7 +39,10 @@ class ModelConfig:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, and a model needs at least 1")
         if self.width % self.heads or self.head_size % 2:
-            fitting = [h for h in range(1, self.width + 1) if self.width % h == 0 and (self.width // h) % 2 == 0]
+            near = range(
+                1, min(self.width, _MOST_HEADS_SUGGESTED) + 1
+            )  # a width of 10¹² is a typing error, not a search
+            fitting = [h for h in near if self.width % h == 0 and (self.width // h) % 2 == 0]
             best = min(fitting, key=lambda h: abs(h - self.heads), default=None)
             raise InputError(
                 f"width {self.width} does not divide into {self.heads} heads of an even size, as rotary positions need",
@@ -46,8 +50,8 @@ class ModelConfig:
             )
         if not 0 < self.norm_epsilon < 1:
             raise InputError(f"norm_epsilon is {self.norm_epsilon}, and must lie between 0 and 1")
-        if self.rotary_base <= 1:
-            raise InputError(f"rotary_base is {self.rotary_base}, and must be above 1")
+        if not 1 < self.rotary_base < float("inf"):
+            raise InputError(f"rotary_base is {self.rotary_base}, and must be above 1 and finite")
 
     @property
     def head_size(self) -> int:

@@ -162,7 +162,11 @@ def _reasons(
         if next_bytes is None
         else f"{largest + 1} rows would need {format_bytes(next_bytes)}"
     )
-    even = f"{geometry.accumulation} micro-batches of equal size make up a rank's share"
+    even = (
+        "the rank's whole share at once"
+        if geometry.accumulation == 1
+        else f"the rank's share in as few parts as fit, {geometry.accumulation}, of equal size"
+    )
     return (
         Reason(
             name="global_batch_size",
@@ -180,7 +184,9 @@ def _reasons(
         Reason(
             name="micro_batch_size",
             value=f"{geometry.micro_batch_size:,} sequences",
-            because=even if fastest is None else f"{even}; {fastest} measured fastest",
+            because=f"{even}; the fastest may be smaller (batchwright measure throughput)"
+            if fastest is None
+            else f"{even}; {fastest} measured fastest",
             source=by_form if fastest is None else "measured here",
         ),
         Reason(
@@ -192,7 +198,7 @@ def _reasons(
         Reason(
             name="peak memory",
             value=format_bytes(memory.peak_bytes),
-            because=f"reached at {memory.peak.name}; {memory.proportions.batch_share:.0%} of it grows with B",
+            because=f"reached in the {memory.peak.phase} ({memory.peak.name}); {memory.proportions.batch_share:.0%} of it grows with B",
             source=by_form,
         ),
     )

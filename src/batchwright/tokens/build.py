@@ -154,6 +154,9 @@ class _Build:
                     "the record of the unfinished job is damaged", where=str(job), remedy="remove the directory"
                 )
             self._refuse_changes(before, (self.out / INPUTS).read_bytes(), listing)  # pyright: ignore[reportUnknownArgumentType]
+            # The same vocabulary, as has just been compared: the manifest will vouch for the file, so it is written
+            # again rather than trusted.
+            self.tokenizer.save(self.out / TOKENIZER)
             return
         with translated(self.work):
             self.work.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.inputs import InputFile, TextSource
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
-from batchwright.foundation.errors import InputError
+from batchwright.foundation.errors import CorruptDataError, InputError
 from batchwright.foundation.files import translated
 from batchwright.foundation.fingerprint import hash_file
 from batchwright.tokens.partial import step_to_json
@@ -146,5 +146,11 @@ def input_differences(before: bytes, now: bytes) -> list[str]:
 
 
 def _by_path(lines: bytes) -> dict[tuple[int, str], tuple[int, str]]:
-    records = (orjson.loads(line) for line in lines.splitlines())
-    return {(record["source"], record["path"]): (record["bytes"], record["xxh3"]) for record in records}
+    try:
+        records = [orjson.loads(line) for line in lines.splitlines()]
+        return {(record["source"], record["path"]): (record["bytes"], record["xxh3"]) for record in records}
+    except (ValueError, LookupError, TypeError) as error:
+        raise CorruptDataError(
+            f"the list of input files (inputs.jsonl) is damaged ({error})",
+            remedy="restore it from a copy, or remove the directory and prepare it again",
+        ) from error

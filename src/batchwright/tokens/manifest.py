@@ -33,6 +33,10 @@ class FileEntry:
     sha256: str
     seal: str = ""
 
+    def __post_init__(self) -> None:
+        if not (_is_count(self.bytes) and isinstance(self.sha256, str) and isinstance(self.seal, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise CorruptDataError(f"this describes no file: {asdict(self)}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:

@@ -13,6 +13,8 @@ from batchwright.foundation.fingerprint import fingerprint
 
 LossForm = Literal["chunked", "whole"]
 
+MOST_THREADS = 1024  # what no machine of today has; torch asked for a million brings the process down
+
 FREE_FIELDS = frozenset(
     {"micro_batch_size", "evaluate_every_tokens", "checkpoint_every_tokens", "keep_checkpoints", "threads"}
 )
@@ -46,9 +48,15 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("global_batch_size", "micro_batch_size", "sequence_length", "tokens", "keep_checkpoints"):
             _need(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("learning_rate", "epsilon", "weight_decay", "clip_norm"):
+            _need(getattr(self, name) != float("inf"), name, getattr(self, name), "finite")
+        slots = self.global_batch_size * self.sequence_length
+        _need(slots < 2**62, "global_batch_size × sequence_length", f"{slots:,}", "below 2⁶²: positions are 64-bit")
+        _need(self.tokens < 2**62, "tokens", f"{self.tokens:,}", "below 2⁶²: positions are 64-bit")
         for name in ("evaluate_every_tokens", "evaluate_sequences", "checkpoint_every_tokens", "threads"):
             value = getattr(self, name)
             _need(value is None or value >= 1, name, value, "at least 1, or left out")
+        _need(self.threads is None or self.threads <= MOST_THREADS, "threads", self.threads, f"at most {MOST_THREADS}")
         _need(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         _need(self.warmup_tokens >= 0, "warmup_tokens", self.warmup_tokens, "0 or more")
         _need(0 <= self.final_fraction <= 1, "final_fraction", self.final_fraction, "between 0 and 1")

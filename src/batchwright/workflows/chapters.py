@@ -6,6 +6,7 @@ chapters that need it, when they run: finding everything done needs none.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,6 +26,18 @@ from batchwright.workflows.telling.text_to_tokens import tell_text_to_tokens
 from batchwright.workflows.telling.training_run import tell_training
 
 Json = dict[str, Any]
+
+NUMBERS = {
+    "text": "1.",
+    "batch": "2.",
+    "training": "3.",
+    "throughput": "4a.",
+    "memory": "4b.",
+    "noise": "4c.",
+    "sweep": "4d.",
+    "sample": "5.",
+}
+"""The chapters in the order in which they are told."""
 
 MOST_THREADS = 4  # a model this small gives more threads nothing to do
 
@@ -67,8 +80,7 @@ def chapters_of(demo: Demo) -> list[Chapter]:
         run=partial(sweep, demo),
         tell=tell_comparison,
     )
-    order = ("text", "batch", "training", "throughput", "memory", "noise", "sweep", "sample")
-    return [by_name[name] for name in order]
+    return [replace(by_name[name], tell=_numbered(number, by_name[name].tell)) for name, number in NUMBERS.items()]
 
 
 def text_to_tokens(demo: Demo, heard: Heard) -> Json:
@@ -243,6 +255,16 @@ def sample(demo: Demo, heard: Heard) -> Json:
 
 def threads() -> int:
     return min(MOST_THREADS, available_cores())
+
+
+def _numbered(number: str, tell: Callable[[Json, Say, int], Section]) -> Callable[[Json, Say, int], Section]:
+    """The verbs tell the same sections without a number."""
+
+    def told(result: Json, say: Say, width: int) -> Section:
+        section = tell(result, say, width)
+        return replace(section, title=f"{number} {section.title}")
+
+    return told
 
 
 def _whatever_the_width(tell: Any) -> Any:

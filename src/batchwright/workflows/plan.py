@@ -51,7 +51,7 @@ class RunPlan:
             "fitted_micro_batch_size": self.fitted.geometry.micro_batch_size,
             "fitted_accumulation": self.fitted.geometry.accumulation,
             "steps": self.steps,
-            "flops": self.flops,
+            "flops": float(self.flops),  # 15 T tokens of 124 M weights are more than 64 bits, and JSON has no more
             "attention_share": self.attention_share,
             "seconds": self.seconds,
             "reasons": [asdict(reason) for reason in (*self.fitted.reasons, *self.hyperparameters())],

@@ -13,6 +13,7 @@ from batchwright.recipe import Recipe
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan
 from batchwright.tokens.store import TokenStore
+from batchwright.training.checkpoint import Checkpoints, read_progress
 from batchwright.training.evaluation import Evaluation
 from batchwright.training.run_log import read_log
 from batchwright.training.step import StepObserver, StepRecord
@@ -84,6 +85,12 @@ def train(
     _claim(run_directory, fresh=fresh)
     write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
     return trainer.run(until_step=until_step)
+
+
+def checkpointed_step(run_directory: Path) -> int | None:
+    """Where the newest checkpoint of a run stands; none: it would begin at the beginning."""
+    newest = Checkpoints(run_directory / CHECKPOINTS_NAME).newest()
+    return None if newest is None else read_progress(newest).step
 
 
 def records_of(run_directory: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -181,9 +181,15 @@ def _closed_form(rows: Sequence[Json], say: Say) -> str:
 
 
 def tell_noise(noise: Json, say: Say) -> Section:
-    """The noise scale: {tokens, low, high, tokens_per_sequence, steps, batch_tokens, from_tokens, to_tokens}."""
+    """The noise scale: {tokens, low, high, tokens_per_sequence, steps, batch_tokens, confidence}.
+
+    With `checkpoint` (a name, or None for fresh weights) it was measured at weights held still, else while training.
+    """
     low, high, batch = noise["low"], noise["high"], noise["batch_tokens"]
-    blocks: list[Block] = [say("noise.intro", steps=noise["steps"], confidence=f"{noise['confidence']:.0%}")]
+    checkpoint = noise.get("checkpoint", "")
+    where = "training" if checkpoint == "" else "fresh" if checkpoint is None else "checkpoint"
+    how = say(f"noise.{where}", checkpoint=checkpoint)
+    blocks: list[Block] = [say("noise.intro", steps=noise["steps"], how=how, confidence=f"{noise['confidence']:.0%}")]
     values = {name: _tokens(noise[name]) for name in ("tokens", "low", "high")}
     sequences = _tokens(noise["tokens"] / noise["tokens_per_sequence"] if noise["tokens"] else None)
     if low is not None and high is not None and noise["tokens"] is not None:

@@ -59,6 +59,14 @@ def batch_section(
     )
 
 
+def tell_no_beginning(view: BatchView, say: Say) -> list[Block]:
+    """Said where the picture shows no seam, so that nobody takes a row for a document; else nothing."""
+    documents = view.documents
+    if np.any(documents[:, 1:] != documents[:, :-1]) or np.any(view.inputs == view.eot_id):
+        return []
+    return [say("batch.no_beginning", length=view.inputs.shape[1])]
+
+
 def _a_beginning(view: BatchView) -> tuple[int, int]:
     """(row, slot) a little before the place where a document begins inside a row, or else a piece of one; or (0, 0)."""
     for begins in (view.inputs == view.eot_id, view.position_ids == 0):
@@ -113,7 +121,7 @@ def tell_shapes(rows: int, length: int, width: int, vocabulary_size: int, say: S
 def tell_geometry(geometry: BatchGeometry, say: Say) -> str:
     """The batch in words and numbers."""
     return say(
-        "geometry",
+        "geometry" if geometry.world_size == 1 else "geometry.ranks",
         sequences=f"{geometry.global_batch_size:,}",
         tokens=f"{geometry.tokens_per_step:,}",
         micro=geometry.micro_batch_size,

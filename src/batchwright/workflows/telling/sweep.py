@@ -129,12 +129,14 @@ def _instability(cells: list[Json], small: Json, large: Json, say: Say) -> list[
         )
     spiky = [cell for cell in cells if cell["spikes"] > 0]
     diverged = [cell for cell in cells if cell["diverged"]]
-    blocks.append(
-        say("sweep.spikes.some", cells=", ".join(_name(c, say) for c in spiky)) if spiky else say("sweep.spikes.none")
-    )
+    blocks.append(say("sweep.spikes.some", cells=_names(spiky, say)) if spiky else say("sweep.spikes.none"))
     if diverged:
-        blocks.append(say("sweep.diverged", cells=", ".join(_name(c, say) for c in diverged)))
+        blocks.append(say("sweep.diverged", cells=_names(diverged, say)))
     return blocks
+
+
+def _names(cells: list[Json], say: Say) -> str:
+    return say("sweep.and").join(_name(cell, say) for cell in cells)
 
 
 def _name(cell: Json, say: Say) -> str:
