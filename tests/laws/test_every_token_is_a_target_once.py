@@ -16,7 +16,7 @@ from batchwright.batches.loader import BatchLoader
 from batchwright.sequences.index_build import build_index
 from batchwright.sequences.packing import BestFit, Packed, Packing
 from batchwright.sequences.plan import Plan
-from batchwright.sequences.sampler import Sampler
+from batchwright.sequences.sampler import PlacedRows, Sampler
 from tests.laws.streams import CORPORA, PLANS, store_of
 from tests.sequences.small_store import EOT, SmallStore
 
@@ -80,9 +80,9 @@ class NeighbourDocument(BestFit):
 class SkipsTheLastRow(Sampler):
     """Broken twin: an epoch is one row shorter than it is."""
 
-    def rows_at(self, first_position: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        rows, epochs = super().rows_at(first_position, count)
-        return np.minimum(rows, self.plan.index.row_count - 2), epochs
+    def place(self, spans: list[tuple[int, int]]) -> PlacedRows:
+        placed = super().place(spans)
+        return placed._replace(rows=np.minimum(placed.rows, self.plan.index.row_count - 2))
 
 
 def loader_of(packing: Packing, directory: Path) -> BatchLoader:

@@ -1,0 +1,148 @@
+"""All sequence indexes of a plan as one table of addresses, and the compiled loops that read rows of any of them.
+
+Guarantee: nothing is read outside an index' arrays and nothing is believed that points outside its own store; a block
+that was not checked yet is reported before it is used. Price: 96 bytes per index; a row of any of a thousand indexes
+costs what a row of one does.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batchwright.foundation.array_file import BLOCK_BYTES
+from batchwright.foundation.compiled import hot_loop
+from batchwright.sequences.address_table import view_at
+from batchwright.sequences.index import SequenceIndex
+
+COMPLETE, UNCHECKED, DAMAGED = 0, 1, 2
+_BLOCK_BITS = BLOCK_BYTES.bit_length() - 1
+
+# Columns of `RowTable.indexes`: addresses of the four arrays, of the bytes that say which of their MiBs are unchecked …
+_ROW_FIRSTS, _STARTS, _LENGTHS, _TARGETS = 0, 1, 2, 3
+_UNCHECKED = 4
+# … and counts: rows, segments, the token addresses of its store, and the first of them when all stores are laid end to end.
+_ROWS, _SEGMENTS, _ADDRESSES, _FIRST_ADDRESS = 8, 9, 10, 11
+
+
+class RowTable(NamedTuple):
+    """`indexes` (S, 12): what the columns above say of every index; the rest are dtypes for the compiler."""
+
+    indexes: NDArray[np.int64]
+    like_i8: NDArray[np.int64]
+    like_i4: NDArray[np.int32]
+    like_u1: NDArray[np.uint8]
+
+
+def row_table(indexes: Sequence[SequenceIndex]) -> RowTable:
+    """A table over these indexes, whose stores' shards lie end to end in the same order. It does not keep them alive."""
+    table = np.empty((len(indexes), 12), np.int64)
+    first_address = 0
+    for s, index in enumerate(indexes):
+        files = index.row_firsts, index.starts, index.lengths, index.row_targets
+        addresses = sum(shard.tokens.count for shard in index.stored.shards)
+        table[s] = (
+            *(file.array.ctypes.data for file in files),
+            *(file.unchecked.ctypes.data for file in files),
+            min(index.row_count, index.row_firsts.count - 1),
+            min(index.starts.count, index.lengths.count),
+            addresses,
+            first_address,
+        )
+        first_address += addresses
+    return RowTable(table, np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.uint8))
+
+
+@hot_loop
+def any_unchecked(flags: NDArray[np.uint8], first_byte: int, last_byte: int) -> bool:
+    """Whether a MiB that these bytes lie in was not checked yet."""
+    block, last = first_byte >> _BLOCK_BITS, last_byte >> _BLOCK_BITS
+    while block < last and not flags[block]:
+        block += 1
+    return flags[block] != 0
+
+
+@hot_loop
+def _unchecked(table: RowTable, s: int, array: int, first_byte: int, last_byte: int) -> bool:
+    flags = view_at(table.indexes[s, _UNCHECKED + array], 0, (last_byte >> _BLOCK_BITS) + 1, table.like_u1)
+    return any_unchecked(flags, first_byte, last_byte)
+
+
+@hot_loop
+def segments_of(table: RowTable, s: int, row: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """(starts, lengths) of a row's segments, in addresses of its own store; no check."""
+    here = table.indexes[s]
+    bounds = view_at(here[_ROW_FIRSTS], row, 2, table.like_i8)
+    first, count = bounds[0], bounds[1] - bounds[0]
+    return view_at(here[_STARTS], first, count, table.like_i8), view_at(here[_LENGTHS], first, count, table.like_i4)
+
+
+@hot_loop
+def first_address(table: RowTable, s: int) -> int:
+    """What an address of index s' store is in the addresses of all stores."""
+    return np.int64(table.indexes[s, _FIRST_ADDRESS])  # pyright: ignore[reportReturnType]
+
+
+@hot_loop
+def survey_row(table: RowTable, s: int, row: int, sequence_length: int) -> int:
+    """COMPLETE when the index of a row is checked and points into its own store, else UNCHECKED or DAMAGED."""
+    if s < 0 or s >= table.indexes.shape[0]:
+        return DAMAGED
+    here = table.indexes[s]
+    if row < 0 or row >= here[_ROWS]:
+        return DAMAGED
+    if _unchecked(table, s, _ROW_FIRSTS, row << 3, ((row + 2) << 3) - 1):
+        return UNCHECKED
+    bounds = view_at(here[_ROW_FIRSTS], row, 2, table.like_i8)
+    first, stop = bounds[0], bounds[1]
+    if first < 0 or stop <= first or stop > here[_SEGMENTS]:
+        return DAMAGED
+    if _unchecked(table, s, _STARTS, first << 3, (stop << 3) - 1):
+        return UNCHECKED
+    if _unchecked(table, s, _LENGTHS, first << 2, (stop << 2) - 1):
+        return UNCHECKED
+    slots = 0
+    starts, lengths = segments_of(table, s, row)
+    for k in range(starts.shape[0]):
+        start, length = np.int64(starts[k]), np.int64(lengths[k])
+        if start < 1 or length < 1 or start + length > here[_ADDRESSES]:
+            return DAMAGED
+        slots += length
+    return DAMAGED if slots > sequence_length else COMPLETE
+
+
+@hot_loop
+def count_targets(table: RowTable, streams: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[int, int]:
+    """(status, targets in these rows together)."""
+    total = 0
+    for i in range(rows.shape[0]):
+        s, row = streams[i], rows[i]
+        if s < 0 or s >= table.indexes.shape[0] or row < 0 or row >= table.indexes[s, _ROWS]:
+            return DAMAGED, 0
+        if _unchecked(table, s, _TARGETS, row << 2, ((row + 1) << 2) - 1):
+            return UNCHECKED, 0
+        total += view_at(table.indexes[s, _TARGETS], row, 1, table.like_i4)[0]
+    return COMPLETE, total
+
+
+@hot_loop
+def attention_costs(
+    table: RowTable,
+    streams: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    sequence_length: int,
+    out: NDArray[np.int64],
+) -> int:
+    """Σ L² of every row's segments, its padding one of them, into `out`; the status."""
+    for i in range(rows.shape[0]):
+        status = survey_row(table, streams[i], rows[i], sequence_length)
+        if status != COMPLETE:
+            return status
+        _, lengths = segments_of(table, streams[i], rows[i])
+        cost, slots = 0, 0
+        for length in lengths:
+            cost += np.int64(length) * np.int64(length)
+            slots += np.int64(length)
+        out[i] = cost + (sequence_length - slots) * (sequence_length - slots)
+    return COMPLETE
