@@ -1,10 +1,11 @@
-"""What mixing costs: a loader over one source beside loaders over several, CPU-seconds per step, interleaved in one run.
+"""What mixing costs: a loader over one source beside loaders over several, CPU-seconds per step, interleaved in one
+run.
 
     python -m benchmarks.mixing [--tokens N] [--rounds N]
 
 Every contender reads the same tokens: the mixtures' sources are stores that together hold what the single one holds,
-weighted by size, so page cache and row lengths are alike. Also: what laying rows evenly over ranks costs, and how even they
-are without it.
+weighted by size, so page cache and row lengths are alike. Also: what laying rows evenly over ranks costs, and how
+even they are without it.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Rows laid over the ranks of a step so that attention costs them alike.
 
-Isolated attention costs Σ L² over a row's segments: a row that is one document costs many times one that is twenty, and a
-step takes as long as its slowest rank. Longest processing time first (Graham 1969): the rows from the dearest on,
-each to the rank with the least so far that still has room; rooms are those of `BatchGeometry.rows_of`. Within a rank
-rows stand in order of position.
+Isolated attention costs Σ L² over a row's segments: a row that is one document costs many times one that is twenty,
+and a step takes as long as its slowest rank. Longest processing time first (Graham 1969): the rows from the dearest
+on, each to the rank with the least so far that still has room; rooms are those of `BatchGeometry.rows_of`. Within a
+rank rows stand in order of position.
 
     costs 9 8 2 1, 2 ranks with room for 2:   contiguous 9+8 | 2+1      laid 9+1 | 8+2
 

@@ -77,9 +77,8 @@ class Batch:
         """(B, T) int64: number of the document, in the split of its source, that each target belongs to; -1 in padding.
         Computed when asked for, ~10 µs per row."""
         out = np.full(self.shape, -1, np.int64)
-        count = self.row_count
-        for b, (stream, row) in enumerate(zip(self.streams[:count].tolist(), self.rows[:count].tolist(), strict=True)):
-            index = self.indexes[stream]
+        for b in range(self.row_count):
+            index, row = self.indexes[int(self.streams[b])], int(self.rows[b])
             starts, lengths = index.segments_of(row)
             laid = np.repeat(index.document_table.documents_at(starts), lengths)
             out[b, : laid.shape[0]] = laid

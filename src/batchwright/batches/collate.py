@@ -78,7 +78,7 @@ class Collator:
         """Targets in these rows together."""
         status, targets = count_targets(self._table, placed.streams, placed.rows)
         if status != COMPLETE:
-            for stream, row in zip(placed.streams.tolist(), placed.rows.tolist(), strict=True):
+            for stream, row in placed.pairs():
                 self.indexes[stream].row_targets.check(row, row + 1)
             status, targets = count_targets(self._table, placed.streams, placed.rows)
         if status != COMPLETE:
@@ -90,7 +90,7 @@ class Collator:
         out = np.empty(placed.rows.shape[0], np.int64)
         status = attention_costs(self._table, placed.streams, placed.rows, sequence_length, out)
         if status != COMPLETE:
-            for stream, row in zip(placed.streams.tolist(), placed.rows.tolist(), strict=True):
+            for stream, row in placed.pairs():
                 self.indexes[stream].segments_of(row)
             status = attention_costs(self._table, placed.streams, placed.rows, sequence_length, out)
         if status != COMPLETE:
@@ -99,19 +99,19 @@ class Collator:
 
     def _check(self, placed: PlacedRows) -> None:
         """Verify the blocks that these rows touch. Raises CorruptDataError."""
-        firsts, shards_before = self._payloads.firsts, self._shards_before
-        for stream, row in zip(placed.streams.tolist(), placed.rows.tolist(), strict=True):
-            begin, end = shards_before[stream], shards_before[stream + 1]
-            starts, lengths = self.indexes[stream].segments_of(row)
-            places = starts + firsts[begin]
-            for place, length in zip(places.tolist(), lengths.tolist(), strict=True):
-                shard = int(np.searchsorted(firsts, place, "right")) - 1
-                if begin <= shard < end:
-                    file, local = self._shards[shard], place - int(firsts[shard])
-                    file.check(max(local - 1, 0), min(local + length, file.count))
+        firsts = self._payloads.firsts
+        for stream, row in placed.pairs():
+            begin, end = self._shards_before[stream], self._shards_before[stream + 1]
+            own, lengths = self.indexes[stream].segments_of(row)
+            starts: NDArray[np.int64] = own + firsts[begin]
+            shards = np.searchsorted(firsts, starts, "right") - 1
+            for start, length, shard in zip(starts, lengths, shards, strict=True):
+                if begin <= int(shard) < end:
+                    file, local = self._shards[int(shard)], int(start - firsts[shard])
+                    file.check(max(local - 1, 0), min(local + int(length), file.count))
 
     def _damaged(self, placed: PlacedRows) -> CorruptDataError:
-        streams = sorted(set(placed.streams.tolist()))
+        streams = sorted({stream for stream, _ in placed.pairs()})
         return CorruptDataError(
             "the sequence index points outside the tokens of its store",
             where=", ".join(str(self.indexes[stream].directory) for stream in streams),

@@ -25,11 +25,12 @@ from batchwright.batches.row_table import (
     any_unchecked,
     first_address,
     segments_of,
+    shard_at,
     survey_row,
 )
 from batchwright.foundation.array_file import BLOCK_BYTES
 from batchwright.foundation.compiled import hot_loop
-from batchwright.sequences.address_table import array_at, view_at
+from batchwright.sequences.address_table import view_at
 from batchwright.sequences.sampler import PlacedRows
 
 _BLOCK_BITS = BLOCK_BYTES.bit_length() - 1
@@ -49,11 +50,11 @@ class StoredIds(NamedTuple):
 
 
 @hot_loop
-def _survey_segment(ids: StoredIds, start: int, length: int) -> int:
+def _survey_segment(table: RowTable, ids: StoredIds, stream: int, start: int, length: int) -> int:
     """Whether the ids [start - 1, start + length) lie in one shard and are checked."""
     if start < 1 or length < 1 or start + length > ids.firsts[ids.firsts.shape[0] - 1]:
         return DAMAGED
-    shard = array_at(ids.firsts, start)
+    shard = shard_at(table, ids.firsts, stream, start)
     local = start - ids.firsts[shard]
     if local < 1 or start + length > ids.firsts[shard + 1]:
         return DAMAGED
@@ -74,7 +75,7 @@ def survey(
         first = first_address(table, streams[i])
         starts, lengths = segments_of(table, streams[i], rows[i])
         for s in range(starts.shape[0]):
-            status = _survey_segment(ids, first + starts[s], lengths[s])
+            status = _survey_segment(table, ids, streams[i], first + starts[s], lengths[s])
             if status != COMPLETE:
                 return status
     return COMPLETE
@@ -90,7 +91,7 @@ def _touch(table: RowTable, ids: StoredIds, streams: NDArray[np.int64], rows: ND
         starts, lengths = segments_of(table, streams[i], rows[i])
         for s in range(starts.shape[0]):
             start, length = first + int(starts[s]), int(lengths[s])
-            shard = array_at(ids.firsts, start)
+            shard = shard_at(table, ids.firsts, streams[i], start)
             source = view_at(ids.addresses[shard], start - 1 - ids.firsts[shard], length + 1, ids.like)
             seen ^= np.int64(source[0]) ^ np.int64(source[min(length, 32)])
     return int(seen)
@@ -106,7 +107,7 @@ def _lay_row(
     starts, lengths = segments_of(table, stream, row)
     for s in range(starts.shape[0]):
         start, length = first + int(starts[s]), int(lengths[s])
-        shard = array_at(ids.firsts, start)
+        shard = shard_at(table, ids.firsts, stream, start)
         source = view_at(ids.addresses[shard], start - 1 - ids.firsts[shard], length + 1, ids.like)
         # Local slices, so that the compiler sees contiguous memory and vectorises the three copies.
         before, after = source[:length], source[1:]

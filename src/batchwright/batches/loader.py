@@ -5,10 +5,10 @@
         loader.acknowledge(step)              # only now the position moves
     checkpoint["data"] = loader.state()       # {"position": …, "plan": …}, the same on every rank, < 1 KB
 
-Guarantee: the sequences of a step are a function of (plan, position, batch rule) alone; ranks, micro-batches, prefetch and
-restarts only cut them differently, and may change at any step (a new loader, the restored state). Any step can be built
-at any time (`step_at`). Price: a batch costs ~15 µs and ~1 ns per token, the certificate as much again
-(`certify=False` leaves it out); buffers of `ring` micro-batches.
+Guarantee: the sequences of a step are a function of (plan, position, batch rule) alone; ranks, micro-batches,
+prefetch and restarts only cut them differently, and may change at any step (a new loader, the restored state). Any
+step can be built at any time (`step_at`). Price: a batch costs ~15 µs and ~1 ns per token, the certificate as much
+again (`certify=False` leaves it out); buffers of `ring` micro-batches.
 
 How long a batch lives: one taken from the endless loop stays valid until the `ring`-th batch after it is taken
 (default: a whole step's micro-batches); one from `step_at` has memory of its own.

@@ -1,7 +1,7 @@
 """All sequence indexes of a plan as one table of addresses, and the compiled loops that read rows of any of them.
 
 Guarantee: nothing is read outside an index' arrays and nothing is believed that points outside its own store; a block
-that was not checked yet is reported before it is used. Price: 96 bytes per index; a row of any of a thousand indexes
+that was not checked yet is reported before it is used. Price: 104 bytes per index; a row of any of a thousand indexes
 costs what a row of one does.
 """
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from batchwright.foundation.array_file import BLOCK_BYTES
 from batchwright.foundation.compiled import hot_loop
-from batchwright.sequences.address_table import view_at
+from batchwright.sequences.address_table import array_between, view_at
 from batchwright.sequences.index import SequenceIndex
 
 COMPLETE, UNCHECKED, DAMAGED = 0, 1, 2
@@ -22,12 +22,13 @@ _BLOCK_BITS = BLOCK_BYTES.bit_length() - 1
 # Columns of `RowTable.indexes`: addresses of the four arrays, of the bytes that say which of their MiBs are unchecked …
 _ROW_FIRSTS, _STARTS, _LENGTHS, _TARGETS = 0, 1, 2, 3
 _UNCHECKED = 4
-# … and counts: rows, segments, the token addresses of its store, and the first of them when all stores are laid end to end.
-_ROWS, _SEGMENTS, _ADDRESSES, _FIRST_ADDRESS = 8, 9, 10, 11
+# … and counts: rows, segments, the token addresses of its store, and the first of these and of its shards when all
+# stores are laid end to end (the last row of the table holds the ends of both).
+_ROWS, _SEGMENTS, _ADDRESSES, _FIRST_ADDRESS, _FIRST_SHARD = 8, 9, 10, 11, 12
 
 
 class RowTable(NamedTuple):
-    """`indexes` (S, 12): what the columns above say of every index; the rest are dtypes for the compiler."""
+    """`indexes` (S + 1, 13): what the columns above say of every index; the rest are dtypes for the compiler."""
 
     indexes: NDArray[np.int64]
     like_i8: NDArray[np.int64]
@@ -36,9 +37,9 @@ class RowTable(NamedTuple):
 
 
 def row_table(indexes: Sequence[SequenceIndex]) -> RowTable:
-    """A table over these indexes, whose stores' shards lie end to end in the same order. It does not keep them alive."""
-    table = np.empty((len(indexes), 12), np.int64)
-    first_address = 0
+    """A table over these indexes, whose stores' shards lie end to end in this order. It does not keep them alive."""
+    table = np.zeros((len(indexes) + 1, 13), np.int64)
+    first_address = first_shard = 0
     for s, index in enumerate(indexes):
         files = index.row_firsts, index.starts, index.lengths, index.row_targets
         addresses = sum(shard.tokens.count for shard in index.stored.shards)
@@ -49,8 +50,11 @@ def row_table(indexes: Sequence[SequenceIndex]) -> RowTable:
             min(index.starts.count, index.lengths.count),
             addresses,
             first_address,
+            first_shard,
         )
         first_address += addresses
+        first_shard += len(index.stored.shards)
+    table[len(indexes), _FIRST_ADDRESS], table[len(indexes), _FIRST_SHARD] = first_address, first_shard
     return RowTable(table, np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.uint8))
 
 
@@ -85,9 +89,15 @@ def first_address(table: RowTable, s: int) -> int:
 
 
 @hot_loop
+def shard_at(table: RowTable, firsts: NDArray[np.int64], s: int, address: int) -> int:
+    """Which shard of index s' store holds an address of all stores; `firsts` are those of all their shards."""
+    return array_between(firsts, address, table.indexes[s, _FIRST_SHARD], table.indexes[s + 1, _FIRST_SHARD])
+
+
+@hot_loop
 def survey_row(table: RowTable, s: int, row: int, sequence_length: int) -> int:
     """COMPLETE when the index of a row is checked and points into its own store, else UNCHECKED or DAMAGED."""
-    if s < 0 or s >= table.indexes.shape[0]:
+    if s < 0 or s >= table.indexes.shape[0] - 1:
         return DAMAGED
     here = table.indexes[s]
     if row < 0 or row >= here[_ROWS]:
@@ -118,7 +128,7 @@ def count_targets(table: RowTable, streams: NDArray[np.int64], rows: NDArray[np.
     total = 0
     for i in range(rows.shape[0]):
         s, row = streams[i], rows[i]
-        if s < 0 or s >= table.indexes.shape[0] or row < 0 or row >= table.indexes[s, _ROWS]:
+        if s < 0 or s >= table.indexes.shape[0] - 1 or row < 0 or row >= table.indexes[s, _ROWS]:
             return DAMAGED, 0
         if _unchecked(table, s, _TARGETS, row << 2, ((row + 1) << 2) - 1):
             return UNCHECKED, 0

@@ -1,7 +1,7 @@
 """Steps as arithmetic: which positions step i eats, and which step eats position n.
 
-The batch rules of a plan (or one rule given for it) say a size for slots seen. Followed from position 0 they make steps;
-the steps of one size that follow each other are a *run*, and the whole run of training is a table of runs:
+The batch rules of a plan (or one rule given for it) say a size for slots seen. Followed from position 0 they make
+steps; the steps of one size that follow each other are a *run*, and the whole run of training is a table of runs:
 
     first step   first u   G        u counts positions that are not skipped (see `sequences.skipped`)
              0         0   16       step i of a run eats u in [first u + (i - first step)·G, … + G)
@@ -85,10 +85,7 @@ class BatchSchedule:
         for k, stretch in enumerate(stretches[:-1]):
             eaten = self._eaten[k + 1] - self._eaten[k]
             self._slots.append(self._slots[k] + eaten * stretch.sequence_length)
-        self._walls: list[int | None] = [None] * len(stretches)
-        for k in reversed(range(len(stretches) - 1)):
-            same = stretches[k].sequence_length == stretches[k + 1].sequence_length
-            self._walls[k] = self._walls[k + 1] if same else self._eaten[k + 1]
+        self._walls = self._find_walls()
 
     @classmethod
     def of(cls, plan: Plan, size: int, *, timeline: Timeline | None = None) -> "BatchSchedule":
@@ -163,17 +160,14 @@ class BatchSchedule:
             step, eaten = run.first_step + run.steps, run.first_eaten + run.steps * run.size
 
     def largest(self) -> Iterator[tuple[int, Stretch]]:
-        """The largest step that begins in each stretch."""
-        for k, stretch in enumerate(self._stretches):
-            stop = self._eaten[k + 1] if k + 1 < len(self._eaten) else None
-            sizes = [run.size for run in self.runs if self._overlaps(run, self._eaten[k], stop)]
-            if sizes:
-                yield max(sizes), stretch
-
-    @staticmethod
-    def _overlaps(run: Run, first: int, stop: int | None) -> bool:
-        ends = None if run.steps is None else run.first_eaten + run.steps * run.size
-        return (stop is None or run.first_eaten < stop) and (ends is None or ends > first)
+        """The size of the largest step that lies in each stretch, at least with one row."""
+        largest = [0] * len(self._stretches)
+        for run in self.runs:
+            last = None if run.steps is None else run.first_eaten + run.steps * run.size - 1
+            after = len(largest) if last is None else self._stretch(last) + 1
+            for k in range(self._stretch(run.first_eaten), after):
+                largest[k] = max(largest[k], run.size)
+        return iter(zip(largest, self._stretches, strict=True))
 
     def _run(self, step: int, eaten: int) -> Run:
         """The steps that follow each other from here until a threshold, a stage or a wall."""
@@ -210,6 +204,19 @@ class BatchSchedule:
     def _step_of(self, eaten: int) -> int:
         run = self.runs[bisect_right(self._firsts_eaten, eaten) - 1]
         return run.first_step + (eaten - run.first_eaten) // run.size
+
+    def _find_walls(self) -> list[int | None]:
+        """Where the T of each stretch ends, for a stretch after it that is not skipped as a whole."""
+        stretches, eaten = self._stretches, self._eaten
+        walls: list[int | None] = [None] * len(stretches)
+        after = len(stretches) - 1
+        for k in reversed(range(len(stretches) - 1)):
+            if eaten[k] == eaten[k + 1]:
+                continue
+            same = stretches[k].sequence_length == stretches[after].sequence_length
+            walls[k] = walls[after] if same else eaten[after]
+            after = k
+        return walls
 
     @property
     def _stretches(self) -> tuple[Stretch, ...]:

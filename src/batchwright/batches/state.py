@@ -5,13 +5,14 @@ under every plan that only appended stages at its position or later; anything el
 named. World size, micro-batch, prefetch and global batch are no part of it: they may differ. Price: microseconds.
 """
 
+import json
 from typing import Any, cast
 
 from batchwright.foundation.errors import InputError
-from batchwright.foundation.fingerprint import canonical_json, fingerprint
+from batchwright.foundation.fingerprint import fingerprint
 from batchwright.sequences.plan import Plan, differing
 
-MOST_BYTES = 1000
+MOST_BYTES = 1000  # as Python's own json writes it, spaces and escapes included
 
 
 def state_of(plan: Plan, position: int) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def state_of(plan: Plan, position: int) -> dict[str, Any]:
             "detail": detail,
             "stage": _words(plan, position, detail),
         }
-        if len(canonical_json(state)) <= MOST_BYTES:
+        if len(json.dumps(state)) <= MOST_BYTES:
             break
     return state
 
@@ -76,7 +77,7 @@ def _words(plan: Plan, position: int, detail: int) -> dict[str, Any]:
         return value
     sources = value["sources"]
     if detail == 1:
-        value["sources"] = {s["name"]: f"{s['weight']} × {s['index'][:8]} of {s['store'][:8]}" for s in sources}
+        value["sources"] = {s["name"]: f"weight {s['weight']}, index {s['index'][:8]}, store {s['store'][:8]}" for s in sources}
         return value
     return {
         "first_position": stage.first_position,

@@ -1,8 +1,8 @@
 """What one thread needs to make batches: buffers in a ring and scratch for certificates.
 
 Guarantee: a buffer is written again only after `ring` others were taken; nothing is allocated while steps keep their
-shape. A larger step (a batch schedule) lengthens a ring that follows the step, another T or micro-batch begins a new one.
-Price: 13 to 25 bytes per slot and buffer, see `buffers`.
+shape. A larger step (a batch schedule) lengthens a ring that follows the step, another T or micro-batch begins a new
+one. Price: 13 to 25 bytes per slot and buffer, see `buffers`.
 """
 
 from typing import Any

@@ -39,9 +39,8 @@ def view_at(address: int, first: int, count: int, like: NDArray[Any]) -> NDArray
 
 
 @hot_loop
-def array_at(firsts: NDArray[np.int64], item: int) -> int:
-    """Which of the arrays laid end to end holds an item: the largest k with firsts[k] ≤ item."""
-    low, high = 0, firsts.shape[0] - 1
+def array_between(firsts: NDArray[np.int64], item: int, low: int, high: int) -> int:
+    """`array_at` where the array is known to be one of low … high-1."""
     while high - low > 1:
         middle = (low + high) >> 1
         if firsts[middle] <= item:
@@ -49,6 +48,12 @@ def array_at(firsts: NDArray[np.int64], item: int) -> int:
         else:
             high = middle
     return low
+
+
+@hot_loop
+def array_at(firsts: NDArray[np.int64], item: int) -> int:
+    """Which of the arrays laid end to end holds an item: the largest k with firsts[k] ≤ item."""
+    return array_between(firsts, item, 0, firsts.shape[0] - 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,16 +1,18 @@
 """The global batch size as a function of slots seen: what a stage says about its batches.
 
-Guarantee: `size_at` is a pure function in whole numbers, constant between the thresholds that `next_change` names; sizes
-need not divide anything. Price: a few integer operations. `batches.schedule` turns a rule into steps: a threshold
-acts at the first step that starts at or after it.
+Guarantee: `size_at` is a pure function in whole numbers, constant between the thresholds that `next_change` names;
+sizes need not divide anything. Price: a few integer operations. `batches.schedule` turns a rule into steps: a
+threshold acts at the first step that starts at or after it.
 
     constant   ▁▁▁▁▁▁     steps  ▁▁▃▃▃▆▆     ramp  ▁▂▃▄▅▆▆▆ (linear; GPT-3's)     doubling  ▁▁▂▂▄▄▇▇
 
-GPT-3 (arXiv 2005.14165, appendix B) went from 32 k tokens linearly to the full 0.5-3.2 M over the first 4-12 B tokens:
-`RampedBatch(first=16, last=1562, over=12 * 10**9)` at T = 2,048. Whoever pays for launching, not for sequences, doubles.
+GPT-3 (arXiv 2005.14165, appendix B) went from 32 k tokens linearly to the full 0.5-3.2 M over the first 4-12 B
+tokens: `RampedBatch(first=16, last=1562, over=12 * 10**9)` at T = 2,048. Whoever pays for launching, not for
+sequences, doubles.
 """
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Protocol, cast
 
 from batchwright.foundation.errors import InputError, nearest
@@ -61,11 +63,7 @@ class SteppedBatch:
         for _, size in self.pieces:
             _check_sizes(size=size)
         thresholds = [slots for slots, _ in self.pieces]
-        if (
-            not thresholds
-            or thresholds[0] != 0
-            or any(a >= b for a, b in zip(thresholds, thresholds[1:], strict=False))
-        ):
+        if not thresholds or thresholds[0] != 0 or any(a >= b for a, b in pairwise(thresholds)):
             raise InputError(
                 f"the thresholds of a stepped batch are {thresholds}", remedy="slots that rise, the first of them 0"
             )

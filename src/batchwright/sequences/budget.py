@@ -12,8 +12,8 @@ from batchwright.sequences.timeline import Stretch, Timeline
 
 @dataclass(frozen=True, kw_only=True)
 class SourceShare:
-    """A source over a range of positions: `rows` are eaten, `skipped_rows` left out by skipped ranges; `asked` of the rows
-    is what its weights say. `epochs` counts from the beginning of the run to the end of the range."""
+    """A source over a range of positions: `rows` are eaten, `skipped_rows` left out by skipped ranges; `asked` of the
+    rows is what its weights say. `epochs` counts from the beginning of the run to the end of the range."""
 
     name: str
     sequence_length: int

@@ -2,8 +2,8 @@
 
 Guarantee: among the first n places, for every n, every source i with quota w_i of the period P has a count c_i with
 |c_i - n·w_i/P| < 1, and exactly w_i in every whole period. Place ↔ (source, ordinal within the source) is a closed
-form both ways. Price: a table of 8 bytes per place of one period, P ≤ 65,536, made once (~1 ms at most; a few places for
-weights like 7:2:1), and two divisions per place asked for.
+form both ways. Price: a table of 8 bytes per place of one period, P ≤ 65,536, made once (~1 ms at most; a few places
+for weights like 7:2:1), and two divisions per place asked for.
 
 Construction: the j-th row of source i may stand from place ⌊(j-1)·P/w_i⌋ on (earlier, and it would be one ahead) and
 must stand before place ⌈j·P/w_i⌉ (later, and it would be one behind). Of the sources that may, the one that must
@@ -94,7 +94,7 @@ class Mixture:
                 raise InputError(f"weight {number + 1} of {len(self.weights)} is {weight}", remedy="a number above 0")
         if not 1 <= len(self.weights) <= LARGEST_PERIOD:
             raise InputError(f"a mixture of {len(self.weights):,} sources", remedy=f"1 to {LARGEST_PERIOD:,} sources")
-        total = sum(map(Fraction, self.weights))
+        total = sum(map(Fraction, self.weights), Fraction())
         if any(Fraction(weight).denominator != 1 for weight in self.weights) and total != 1:
             raise InputError(
                 f"the weights {', '.join(map(str, self.weights))} sum to {total} ({float(total):.6g}), not to 1",
@@ -104,8 +104,8 @@ class Mixture:
     @cached_property
     def shares(self) -> tuple[Fraction, ...]:
         """What was asked for, of 1."""
-        total = sum(map(Fraction, self.weights))
-        return tuple(weight / total for weight in self.weights)
+        total = sum(map(Fraction, self.weights), Fraction())
+        return tuple(Fraction(weight) / total for weight in self.weights)
 
     @cached_property
     def quotas(self) -> tuple[int, ...]:
@@ -129,7 +129,7 @@ class Mixture:
     def at(self, place: int) -> tuple[int, int]:
         """(source, its ordinal) at a place, from 0."""
         periods, r = divmod(place, self.period)
-        source, before = self.pattern.places[r].tolist()
+        source, before = int(self.pattern.places[r, 0]), int(self.pattern.places[r, 1])
         return source, periods * self.quotas[source] + before
 
     def count_before(self, source: int, place: int) -> int:

@@ -34,6 +34,10 @@ class PlacedRows(NamedTuple):
     rows: NDArray[np.int64]
     epochs: NDArray[np.int64]
 
+    def pairs(self) -> list[tuple[int, int]]:
+        """(stream, row) of each."""
+        return list(zip(self.streams.tolist(), self.rows.tolist(), strict=True))
+
     def part(self, chosen: slice | NDArray[np.int64]) -> "PlacedRows":
         """Some of them."""
         return PlacedRows(self.positions[chosen], self.streams[chosen], self.rows[chosen], self.epochs[chosen])
@@ -122,8 +126,8 @@ class Sampler:
         position = self.timeline.position_of(stream, ordinal)
         if position is None:
             raise InputError(
-                f"the plan never comes to row {row:,} of epoch {epoch:,} of source {found.name!r}: a later stage leaves "
-                "the source out before"
+                f"the plan never comes to row {row:,} of epoch {epoch:,} of source {found.name!r}: a later stage "
+                "leaves the source out before"
             )
         return position
 
@@ -161,7 +165,7 @@ class Sampler:
         parts: list[NDArray[np.uint64]] = []
         windows = orders.windows.copy()
         for s in range(windows.shape[0]):
-            first, kept, at = windows[s].tolist()
+            _, kept, at = windows[s].tolist()
             if s == stream:
                 windows[s] = epoch, ahead, sum(map(len, parts))
                 parts.append(np.stack([self.order(s, e).round_keys for e in range(epoch, epoch + ahead)]))

@@ -1,7 +1,7 @@
 """Ranges of positions that nobody eats, and the arithmetic around them.
 
-Position numbers go on over a skipped range: position n names the same row with and without it; the range is simply never
-eaten. Counting only what is eaten gives a second number u = 0, 1, 2 … without holes, in which steps are equal
+Position numbers go on over a skipped range: position n names the same row with and without it; the range is simply
+never eaten. Counting only what is eaten gives a second number u = 0, 1, 2 … without holes, in which steps are equal
 stretches; u ↔ position is a bijection between the whole numbers and the positions not skipped.
 
     skipped [3, 5)     position  0 1 2 3 4 5 6        eaten_before(3) = eaten_before(5) = 3

@@ -6,8 +6,8 @@ stage does to them:
 - a stream goes on where the earlier stages left it, so no row is repeated or left out within an epoch;
 - the same name over another index (another T, another store) is another stream, which begins at ordinal 0; when a later
   stage comes back to the first index, that stream goes on too;
-- a new seed orders a stream from its next epoch on: the epoch that has begun is finished in the order it began in (whoever
-  wants a new order at once gives the source a new name, and reads its rows anew);
+- a new seed orders a stream from its next epoch on: the epoch that has begun is finished in the order it began in
+  (whoever wants a new order at once gives the source a new name, and reads its rows anew);
 - equal names with equal weights keep the mixture's pattern going; other weights begin it anew, so that every
   stretch of equal weights holds |realised - asked| < 1 row per source at every prefix;
 - a skipped position uses its ordinal up: the row is left out in that epoch, and counted.
