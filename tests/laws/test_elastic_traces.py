@@ -8,7 +8,7 @@ import pytest
 
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.batches.loader import BatchLoader
-from batchwright.foundation.errors import InputError
+from batchwright.foundation.errors import BatchwrightError
 from batchwright.foundation.permutation import KeyedPermutation
 from batchwright.foundation.randomness import key
 from batchwright.sequences.plan import Plan
@@ -139,7 +139,7 @@ def test_the_law_catches_a_broken_twin(twin: dict[str, Any]) -> None:
     for number in range(40):
         try:
             check(number, **twin)
-        except (AssertionError, InputError):
+        except (AssertionError, BatchwrightError, ValueError):
             caught += 1
     assert caught >= 4
 

@@ -53,12 +53,18 @@ def weights(draw: random.Random, sources: int) -> list[int | Fraction]:
     return list(whole) if draw.random() < 0.6 else [Fraction(weight, sum(whole)) for weight in whole]
 
 
-def rule(draw: random.Random) -> BatchRule:
+def rule(draw: random.Random, seen: int = 0) -> BatchRule:
+    """A rule with thresholds soon after so many slots."""
     small, large = sorted((draw.randint(1, 6), draw.randint(2, 20)))
+    steps = SteppedBatch(
+        pieces=((0, small), (seen + draw.randint(1, 300), large), (seen + draw.randint(301, 700), small + 1))
+    )
+    if seen:
+        return draw.choice([ConstantBatch(size=large), steps, steps])
     return draw.choice(
         [
             ConstantBatch(size=large),
-            SteppedBatch(pieces=((0, small), (draw.randint(1, 400), large), (draw.randint(401, 900), small + 1))),
+            steps,
             RampedBatch(first=small, last=large, over=draw.randint(1, 1500), multiple=draw.randint(1, 3)),
             DoublingBatch(first=small, last=large, every=draw.randint(1, 500)),
         ]
@@ -72,13 +78,17 @@ def stage(draw: random.Random, first: int, sequence_length: int, batch: BatchRul
             name=name,
             # The first one is never smaller than a batch.
             index=index_of(
-                draw.choice([1, 2, ord(name) % len(CORPORA)] if i else [1, 2]), draw.choice(PACKINGS[:2]), sequence_length
+                draw.choice([1, 2, ord(name) % len(CORPORA)] if i else [1, 2]),
+                draw.choice(PACKINGS[:2]),
+                sequence_length,
             ),
             weight=weight,
         )
         for i, (name, weight) in enumerate(zip(names, weights(draw, len(names)), strict=True))
     ]
-    skipped = [(first + a, first + a + draw.randint(1, 30)) for a in draw.choices(range(60), k=draw.choice([0, 0, 1, 2]))]
+    skipped = [
+        (first + a, first + a + draw.randint(1, 30)) for a in draw.choices(range(60), k=draw.choice([0, 0, 1, 2]))
+    ]
     return Stage(
         first_position=first, seed=draw.randint(0, 2), sources=tuple(sources), batch=batch, skipped=tuple(skipped)
     )
@@ -87,7 +97,7 @@ def stage(draw: random.Random, first: int, sequence_length: int, batch: BatchRul
 def next_stage(draw: random.Random, plan: Plan, first: int) -> Stage:
     """What people append: a skipped range, other weights, another T, another rule, a new seed."""
     before = plan.stages[-1]
-    batch = rule(draw) if draw.random() < 0.4 else None
+    batch = rule(draw, first * before.sequence_length) if draw.random() < 0.4 else None
     if draw.random() < 0.4:
         spans = ((first, first + draw.randint(1, 25)),) if draw.random() < 0.7 else ()
         seed = draw.choice([before.seed, before.seed + 1])
@@ -104,16 +114,17 @@ class Trace:
         self.draw = draw
         self.start = 0 if draw.random() < 0.6 else draw.randrange(2**40)
         # Some plans say the rule, some leave it to the loader.
-        self.rule = rule(draw) if draw.random() < 0.7 else ConstantBatch(size=draw.randint(1, 20))
+        length = draw.choice(LENGTHS)
+        self.rule = rule(draw, self.start * length)
         said = draw.random() < 0.5
-        self.plan = Plan(stages=(stage(draw, 0, draw.choice(LENGTHS), self.rule if said else None),))
+        self.plan = Plan(stages=(stage(draw, 0, length, self.rule if said else None),))
         first = self.start
         for _ in range(draw.choice([0, 0, 1, 2])):
             first += draw.randint(0, 40)
             self.plan = self.plan.append(next_stage(draw, self.plan, first))
         self.lives = [
             Life(
-                steps=draw.randint(0, 5),
+                steps=draw.randint(0, 6),
                 begun=draw.randint(0, 2),
                 world_size=draw.choice([1, 2, 3, draw.randint(1, 8), draw.randint(1, 64)]),
                 micro_batch_size=draw.randint(1, 7),
@@ -181,9 +192,7 @@ class Trace:
 
     def _geometry(self, life: Life) -> ScheduledGeometry:
         schedule = BatchSchedule(self.plan, self.rule)
-        return ScheduledGeometry(
-            schedule=schedule, micro_batch_size=life.micro_batch_size, world_size=life.world_size
-        )
+        return ScheduledGeometry(schedule=schedule, micro_batch_size=life.micro_batch_size, world_size=life.world_size)
 
     def _loader(
         self, life: Life, rank: int, loader_type: type[BatchLoader], geometry_type: type[BatchGeometry]

@@ -59,6 +59,8 @@ def _deal(order: NDArray[np.int64], costs: NDArray[np.int64], rooms: NDArray[np.
 
 def even_layout(costs: NDArray[np.int64], rooms: NDArray[np.int64]) -> NDArray[np.int64]:
     """(G,) int64: the rows of a step rank after rank; rank r has the next `rooms[r]` of them. Σ rooms = G."""
+    if rooms.min() < 0 or int(rooms.sum()) != costs.shape[0]:
+        raise ValueError(f"ranks with room for {rooms.tolist()} rows do not hold {costs.shape[0]}")
     ranks = np.empty(costs.shape[0], np.int64)
     _deal(np.argsort(-costs, kind="stable"), costs, rooms, ranks)
     return np.argsort(ranks, kind="stable")

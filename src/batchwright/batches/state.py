@@ -77,7 +77,9 @@ def _words(plan: Plan, position: int, detail: int) -> dict[str, Any]:
         return value
     sources = value["sources"]
     if detail == 1:
-        value["sources"] = {s["name"]: f"weight {s['weight']}, index {s['index'][:8]}, store {s['store'][:8]}" for s in sources}
+        value["sources"] = {
+            s["name"]: f"weight {s['weight']}, index {s['index'][:8]}, store {s['store'][:8]}" for s in sources
+        }
         return value
     return {
         "first_position": stage.first_position,

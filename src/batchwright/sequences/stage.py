@@ -173,7 +173,7 @@ def weight_of(value: int | float | str | Fraction) -> Weight:
 
 
 def _weight_to_json(weight: Weight) -> int | str:
-    return weight if isinstance(weight, int) else str(weight)
+    return int(weight) if Fraction(weight).denominator == 1 else str(weight)
 
 
 def refuse_other_ids(sources: tuple[Source, ...]) -> None:
