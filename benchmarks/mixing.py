@@ -22,8 +22,9 @@ from batchwright.batches.balance import even_layout
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.batches.loader import BatchLoader
 from batchwright.sequences.index_build import build_index
-from batchwright.sequences.plan import Plan, Source
+from batchwright.sequences.plan import Plan
 from batchwright.sequences.sampler import Sampler
+from batchwright.sequences.stage import Source
 from benchmarks.loader import T, write_store
 
 SOURCES = (1, 2, 5, 20)

@@ -16,7 +16,8 @@ from batchwright.sequences.batch_rule import ConstantBatch, SteppedBatch
 from batchwright.sequences.budget import exhaustions, shares
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.index_build import build_index
-from batchwright.sequences.plan import Plan, Source, Stage
+from batchwright.sequences.plan import Plan
+from batchwright.sequences.stage import Source, Stage
 from batchwright.sequences.timeline import Timeline
 from tests.sequences.small_store import EOT, VOCABULARY, SmallStore, write_store
 

@@ -1,14 +1,14 @@
 """What a plan means, said a second time and naively: fractions, lists and loops, no table and no compiled code.
 
-Everything the laws of plans compare against: which rows stand where, which positions a step takes, what lies in a row and
-what it is certified as.
+Everything the laws of plans compare against: which rows stand where, which positions a step takes, what lies in a row
+and what it is certified as.
 """
 
 import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 import xxhash
@@ -17,7 +17,8 @@ from batchwright.foundation.permutation import KeyedPermutation
 from batchwright.foundation.randomness import key
 from batchwright.sequences.batch_rule import BatchRule, ConstantBatch, DoublingBatch, RampedBatch, SteppedBatch
 from batchwright.sequences.index import SequenceIndex
-from batchwright.sequences.plan import Plan, Stage
+from batchwright.sequences.plan import Plan
+from batchwright.sequences.stage import Stage
 
 
 @cache
@@ -146,7 +147,7 @@ class Reference:
         """Slots eaten below a position."""
         edges = sorted({0, position, *[e for span in self.skipped for e in span], *[e[1] for e in self.stages]})
         total = 0
-        for first, stop in zip(edges, edges[1:], strict=False):
+        for first, stop in pairwise(edges):
             if stop <= position and not self.is_skipped(first):
                 total += (stop - first) * self._stage(first)[0].sequence_length
         return total

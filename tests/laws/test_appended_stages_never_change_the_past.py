@@ -10,8 +10,9 @@ from batchwright.batches.loader import BatchLoader
 from batchwright.batches.schedule import BatchSchedule, ScheduledGeometry
 from batchwright.foundation.errors import InputError
 from batchwright.sequences.packing import BestFit, Concatenate
-from batchwright.sequences.plan import Plan, Source, Stage
+from batchwright.sequences.plan import Plan
 from batchwright.sequences.sampler import Sampler
+from batchwright.sequences.stage import Source, Stage
 from batchwright.sequences.timeline import Timeline
 from tests.laws.streams import index_of
 from tests.laws.traces import Trace, next_stage

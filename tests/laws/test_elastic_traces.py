@@ -1,5 +1,6 @@
-"""Elasticity over whole histories: whatever a run's plan grew to, on whatever machines and however often it was interrupted,
-it eats what the naive reading of its last plan says: 0 repeated, 0 skipped, identical order, identical certificates."""
+"""Elasticity over whole histories: whatever a run's plan grew to, on whatever machines and however often it was
+interrupted, it eats what the naive reading of its last plan says: 0 repeated, 0 skipped, identical order, identical
+certificates."""
 
 from typing import Any
 

@@ -1,5 +1,6 @@
-"""Step ↔ position: every position that is not skipped is eaten by exactly one step, steps follow each other, the table says
-what following the rule from step to step says, and both ways agree; also under stages, another T and skipped ranges."""
+"""Step ↔ position: every position that is not skipped is eaten by exactly one step, steps follow each other, the
+table says what following the rule from step to step says, and both ways agree; also under stages, another T and
+skipped ranges."""
 
 from typing import Any
 
@@ -16,7 +17,8 @@ from batchwright.sequences.batch_rule import (
     batch_rule_from_dict,
 )
 from batchwright.sequences.packing import BestFit
-from batchwright.sequences.plan import Plan, Stage
+from batchwright.sequences.plan import Plan
+from batchwright.sequences.stage import Stage
 from tests.laws.plan_reference import Reference, size_of
 from tests.laws.streams import index_of
 from tests.laws.traces import Trace

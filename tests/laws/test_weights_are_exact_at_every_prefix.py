@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from batchwright.foundation.errors import InputError
 from batchwright.sequences.mixture import LARGEST_PERIOD, Mixture
-from batchwright.sequences.plan import Plan, Source
+from batchwright.sequences.plan import Plan
 from batchwright.sequences.sampler import Sampler
+from batchwright.sequences.stage import Source
 from tests.laws.plan_reference import pattern
 from tests.laws.streams import PACKINGS, index_of
 

@@ -16,7 +16,8 @@ from batchwright.batches.geometry import BatchGeometry
 from batchwright.batches.loader import BatchLoader
 from batchwright.batches.schedule import BatchSchedule, ScheduledGeometry
 from batchwright.sequences.batch_rule import BatchRule, ConstantBatch, DoublingBatch, RampedBatch, SteppedBatch
-from batchwright.sequences.plan import Plan, Source, Stage
+from batchwright.sequences.plan import Plan
+from batchwright.sequences.stage import Source, Stage
 from tests.laws.plan_reference import Reference
 from tests.laws.streams import CORPORA, PACKINGS, eaten, index_of
 

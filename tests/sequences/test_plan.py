@@ -8,7 +8,8 @@ import pytest
 from batchwright.foundation.errors import InputError
 from batchwright.sequences.index_build import build_index
 from batchwright.sequences.packing import Concatenate
-from batchwright.sequences.plan import Plan, Source, Stage, differing
+from batchwright.sequences.plan import Plan, differing
+from batchwright.sequences.stage import Source, Stage
 from tests.sequences.small_store import write_store
 
 

@@ -24,8 +24,6 @@ from batchwright.sequences.batch_rule import BatchRule
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.stage import Source, Stage, refuse_other_ids
 
-__all__ = ["Plan", "Source", "Stage", "differing"]
-
 FORMAT = "batchwright-plan"
 VERSION = 1
 
