@@ -27,7 +27,8 @@ LENGTHS = [5, 3, 9, 2, 20, 1, 7, 4, 4, 13, 6, 2, 8, 31]
 def placed(rows: NDArray[np.int64], first_position: int) -> PlacedRows:
     """Rows of the only index, in epoch 0, at this position and after."""
     zeros = np.zeros_like(rows)
-    return PlacedRows(np.arange(first_position, first_position + rows.shape[0]), zeros, rows, zeros)
+    positions = np.arange(first_position, first_position + rows.shape[0])
+    return PlacedRows(np.stack([positions, zeros, rows, zeros], 1))
 
 
 def row_reference(store: SmallStore, index: SequenceIndex, row: int) -> dict[str, list[Any]]:

@@ -1,7 +1,7 @@
 """Resume far inside a plan of 1e12 tokens: the first batch within milliseconds, exact, without walking there.
 
-The indexes are sparse files with real headers' arithmetic: 488 million rows that take no disk. Only what the first steps
-touch is written into them, at the places that the sampler names.
+The indexes are sparse files with real headers' arithmetic: 488 million rows that take no disk. Only what the first
+steps touch is written into them, at the places that the sampler names.
 """
 
 import time

@@ -100,6 +100,8 @@ class Reference:
     def __init__(self, plan: Plan, rule: BatchRule | None = None) -> None:
         firsts = [stage.first_position for stage in plan.stages]
         self.skipped = [span for stage in plan.stages for span in stage.skipped]
+        lengths = [stage.sequence_length for stage in plan.stages]
+        self.walls = [first for first, a, b in zip(firsts[1:], lengths, lengths[1:], strict=False) if a != b]
         self.stages: list[tuple[Stage, int, float, int, BatchRule]] = []  # stage, first, stop, origin, rule
         for stage, first, stop in zip(plan.stages, firsts, [*firsts[1:], math.inf], strict=True):
             rule = stage.batch or rule
@@ -158,10 +160,9 @@ class Reference:
         for here in count(position):
             if self.is_skipped(here):
                 continue
-            length = self._stage(here)[0].sequence_length
             if not taken:
-                size, first_length = size_of(self._stage(here)[4], self.slots_before(here)), length
-            if len(taken) == size or length != first_length:
+                size = size_of(self._stage(here)[4], self.slots_before(here))
+            elif len(taken) == size or any(taken[-1] < wall <= here for wall in self.walls):
                 return taken
             taken.append(here)
         raise AssertionError

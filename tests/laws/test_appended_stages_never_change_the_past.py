@@ -123,7 +123,7 @@ def test_a_checkpoint_goes_on_under_a_plan_that_only_appended() -> None:
     running = loader(later)
     running.restore(state)
     step = running.step_from(running.position)
-    assert [step.place.spans, step.place.first_position] == [((18, 2), (25, 4)), 18]
+    assert [step.place.spans, step.place.first_position] == [[(18, 2), (25, 4)], 18]
     running.acknowledge(step)
     again = loader(later)
     again.restore(running.state())

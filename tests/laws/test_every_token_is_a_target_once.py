@@ -82,7 +82,8 @@ class SkipsTheLastRow(Sampler):
 
     def place(self, spans: list[tuple[int, int]]) -> PlacedRows:
         placed = super().place(spans)
-        return placed._replace(rows=np.minimum(placed.rows, self.plan.index.row_count - 2))
+        placed.rows[:] = np.minimum(placed.rows, self.plan.index.row_count - 2)
+        return placed
 
 
 def loader_of(packing: Packing, directory: Path) -> BatchLoader:

@@ -55,22 +55,24 @@ def test_steps_and_positions_say_the_same_both_ways() -> None:
 class ActsInTheMiddle(BatchSchedule):
     """Broken twin: a threshold acts at the step that contains it, not at the first that starts after it."""
 
-    def size_from(self, eaten: int) -> int:
-        return max(super().size_from(eaten), super().size_from(eaten + super().size_from(eaten) - 1))
+    def _measure(self, eaten: int) -> tuple[int, int, int]:
+        size, *others = super()._measure(eaten)
+        return max(size, super()._measure(eaten + size - 1)[0]), *others
 
 
 class CrossesTheWall(BatchSchedule):
     """Broken twin: a step goes on into another T."""
 
-    def _find_walls(self) -> list[int | None]:
-        return [None] * len(super()._find_walls())
+    def _find_walls(self) -> list[int]:
+        return []
 
 
 class CountsSkippedSlots(BatchSchedule):
     """Broken twin: what was skipped counts as seen."""
 
-    def slots_before(self, eaten: int) -> int:
-        return self.timeline.skipped.position_at(eaten) * self.timeline.stretches[0].sequence_length
+    def _measure(self, eaten: int) -> tuple[int, int, int]:
+        size, _, length = super()._measure(eaten)
+        return size, self.timeline.skipped.position_at(eaten) * self.timeline.stretches[0].sequence_length, length
 
 
 @pytest.mark.parametrize("twin", [ActsInTheMiddle, CrossesTheWall, CountsSkippedSlots])

@@ -43,13 +43,13 @@ class Collator:
 
     def collate(self, out: BatchArrays, placed: PlacedRows, certifier: Certifier | None = None) -> Batch:
         """A batch of these rows, at most B of them; the rest is filler."""
-        status, targets, longest = lay_rows(self._table, self._ids, placed, self._eot_id, out)
+        status, targets, longest = lay_rows(self._table, self._ids, placed.table, self._eot_id, out)
         if status != COMPLETE:
             self._check(placed)
-            status, targets, longest = lay_rows(self._table, self._ids, placed, self._eot_id, out)
+            status, targets, longest = lay_rows(self._table, self._ids, placed.table, self._eot_id, out)
         if status != COMPLETE:
             raise self._damaged(placed)
-        count = placed.rows.shape[0]
+        count = len(placed)
         certificate = (
             0
             if certifier is None
@@ -76,23 +76,23 @@ class Collator:
 
     def targets_of(self, placed: PlacedRows) -> int:
         """Targets in these rows together."""
-        status, targets = count_targets(self._table, placed.streams, placed.rows)
+        status, targets = count_targets(self._table, placed.table)
         if status != COMPLETE:
             for stream, row in placed.pairs():
                 self.indexes[stream].row_targets.check(row, row + 1)
-            status, targets = count_targets(self._table, placed.streams, placed.rows)
+            status, targets = count_targets(self._table, placed.table)
         if status != COMPLETE:
             raise self._damaged(placed)
         return targets
 
     def attention_costs(self, placed: PlacedRows, sequence_length: int) -> NDArray[np.int64]:
         """(N,) int64: Σ L² over every row's segments, what isolated attention costs."""
-        out = np.empty(placed.rows.shape[0], np.int64)
-        status = attention_costs(self._table, placed.streams, placed.rows, sequence_length, out)
+        out = np.empty(len(placed), np.int64)
+        status = attention_costs(self._table, placed.table, sequence_length, out)
         if status != COMPLETE:
             for stream, row in placed.pairs():
                 self.indexes[stream].segments_of(row)
-            status = attention_costs(self._table, placed.streams, placed.rows, sequence_length, out)
+            status = attention_costs(self._table, placed.table, sequence_length, out)
         if status != COMPLETE:
             raise self._damaged(placed)
         return out

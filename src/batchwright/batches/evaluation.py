@@ -38,4 +38,4 @@ def _batches(index: SequenceIndex, micro_batch_size: int, stop: int, dtype: DTyp
         rows = np.arange(first, min(first + micro_batch_size, stop), dtype=np.int64) * index.row_count // stop
         zeros = np.zeros_like(rows)
         positions = np.arange(first, first + rows.shape[0], dtype=np.int64)
-        yield collator.collate(arrays, PlacedRows(positions, zeros, rows, zeros))
+        yield collator.collate(arrays, PlacedRows(np.stack([positions, zeros, rows, zeros], 1)))

@@ -159,7 +159,7 @@ class BatchLoader:
         if self._end is not None and place.stop_position > self._end.position:
             raise exhausted(self._end, self.schedule)
         cut = self._cut(place.size, place.sequence_length)
-        placed = self._sampler.place(list(place.spans))
+        placed = self._sampler.place(place.spans)
         return Step(
             place=place,
             geometry=cut.geometry,

@@ -15,6 +15,7 @@ from batchwright.foundation.array_file import BLOCK_BYTES
 from batchwright.foundation.compiled import hot_loop
 from batchwright.sequences.address_table import array_between, view_at
 from batchwright.sequences.index import SequenceIndex
+from batchwright.sequences.sampler import ROW, STREAM
 
 COMPLETE, UNCHECKED, DAMAGED = 0, 1, 2
 _BLOCK_BITS = BLOCK_BYTES.bit_length() - 1
@@ -123,11 +124,11 @@ def survey_row(table: RowTable, s: int, row: int, sequence_length: int) -> int:
 
 
 @hot_loop
-def count_targets(table: RowTable, streams: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[int, int]:
-    """(status, targets in these rows together)."""
+def count_targets(table: RowTable, placed: NDArray[np.int64]) -> tuple[int, int]:
+    """(status, targets in these rows together); `placed` is `PlacedRows.table`."""
     total = 0
-    for i in range(rows.shape[0]):
-        s, row = streams[i], rows[i]
+    for i in range(placed.shape[0]):
+        s, row = placed[i, STREAM], placed[i, ROW]
         if s < 0 or s >= table.indexes.shape[0] - 1 or row < 0 or row >= table.indexes[s, _ROWS]:
             return DAMAGED, 0
         if _unchecked(table, s, _TARGETS, row << 2, ((row + 1) << 2) - 1):
@@ -137,19 +138,14 @@ def count_targets(table: RowTable, streams: NDArray[np.int64], rows: NDArray[np.
 
 
 @hot_loop
-def attention_costs(
-    table: RowTable,
-    streams: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    sequence_length: int,
-    out: NDArray[np.int64],
-) -> int:
+def attention_costs(table: RowTable, placed: NDArray[np.int64], sequence_length: int, out: NDArray[np.int64]) -> int:
     """Σ L² of every row's segments, its padding one of them, into `out`; the status."""
-    for i in range(rows.shape[0]):
-        status = survey_row(table, streams[i], rows[i], sequence_length)
+    for i in range(placed.shape[0]):
+        s, row = placed[i, STREAM], placed[i, ROW]
+        status = survey_row(table, s, row, sequence_length)
         if status != COMPLETE:
             return status
-        _, lengths = segments_of(table, streams[i], rows[i])
+        _, lengths = segments_of(table, s, row)
         cost, slots = 0, 0
         for length in lengths:
             cost += np.int64(length) * np.int64(length)

@@ -9,18 +9,21 @@ steps; the steps of one size that follow each other are a *run*, and the whole r
 
 - A threshold in slots, and a stage's new rule, act at the first step that starts at or after it.
 - Slots are counted as eaten: skipped positions are not, and a position counts the T of its stage.
-- Where T changes the step before it ends, smaller if need be: a step has one T. Other stages may begin within a step.
+- Where a stage changes T the step before it ends, smaller if need be: a step has one T. Other stages may begin within
+  a step.
 - A step is made of the next G positions that are not skipped, so it may lie around a skipped range.
 
 Guarantee: step ↔ position is a bijection between (step, row of it) and the positions not skipped, in order; `step_from`
 any position says what the table says. Price: one run per threshold and per stage (GPT-3's ramp from 16 to 1,562: 1,547
-runs, ~5 ms to compile), then one bisection per question. At most 65,536 runs.
+runs, ~10 ms to compile), then one bisection per question. At most 65,536 runs.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
 
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import InputError
@@ -43,15 +46,14 @@ class Run:
     steps: int | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepPlace:
+class StepPlace(NamedTuple):
     """Where a step lies: `spans` of (first position, count), `size` positions together."""
 
     first_eaten: int
     size: int
     sequence_length: int
     slots_before: int
-    spans: tuple[tuple[int, int], ...]
+    spans: list[tuple[int, int]]
 
     @property
     def first_position(self) -> int:
@@ -78,6 +80,7 @@ class BatchSchedule:
                 "neither the plan's first stage nor the caller says how large a batch is",
                 remedy="Stage(…, batch=ConstantBatch(size=…)), or BatchSchedule(plan, ConstantBatch(size=…))",
             )
+        self._stretches = stretches
         self._rules = [stretch.batch or rule or ConstantBatch(size=1) for stretch in stretches]
         skipped = self.timeline.skipped
         self._eaten = [skipped.eaten_before(stretch.first) for stretch in stretches]
@@ -94,15 +97,11 @@ class BatchSchedule:
 
     def size_from(self, eaten: int) -> int:
         """Sequences of the step that begins at number `eaten` of the positions not skipped."""
-        k = self._stretch(eaten)
-        size = self._rules[k].size_at(self.slots_before(eaten))
-        wall = self._walls[k]
-        return size if wall is None else min(size, wall - eaten)
+        return self._measure(eaten)[0]
 
     def slots_before(self, eaten: int) -> int:
         """Slots of the first `eaten` positions that are not skipped."""
-        k = self._stretch(eaten)
-        return self._slots[k] + (eaten - self._eaten[k]) * self._stretches[k].sequence_length
+        return self._measure(eaten)[1]
 
     def step_from(self, position: int) -> StepPlace:
         """The step that begins at a position, or at the first one after it that is not skipped."""
@@ -171,15 +170,15 @@ class BatchSchedule:
 
     def _run(self, step: int, eaten: int) -> Run:
         """The steps that follow each other from here until a threshold, a stage or a wall."""
-        k, size, slots = self._stretch(eaten), self.size_from(eaten), self.slots_before(eaten)
-        length = self._stretches[k].sequence_length
+        size, slots, length = self._measure(eaten)
+        k = self._stretch(eaten)
         counts: list[int] = []
         change = self._rules[k].next_change(slots)
         if change is not None:
             counts.append(-(-(change - slots) // (size * length)))
         if k + 1 < len(self._eaten):
             counts.append(-(-(self._eaten[k + 1] - eaten) // size))
-        wall = self._walls[k]
+        wall = self._wall_after(eaten)
         if wall is not None:
             counts.append((wall - eaten) // size)
         return Run(
@@ -192,35 +191,33 @@ class BatchSchedule:
         )
 
     def _place(self, eaten: int) -> StepPlace:
-        size = self.size_from(eaten)
-        return StepPlace(
-            first_eaten=eaten,
-            size=size,
-            sequence_length=self._stretches[self._stretch(eaten)].sequence_length,
-            slots_before=self.slots_before(eaten),
-            spans=tuple(self.timeline.skipped.spans(eaten, size)),
-        )
+        size, slots, length = self._measure(eaten)
+        return StepPlace(eaten, size, length, slots, self.timeline.skipped.spans(eaten, size))
+
+    def _measure(self, eaten: int) -> tuple[int, int, int]:
+        """(size, slots seen before, T) of the step that begins here."""
+        k = bisect_right(self._eaten, eaten) - 1
+        length = self._stretches[k].sequence_length
+        slots = self._slots[k] + (eaten - self._eaten[k]) * length
+        size, wall = self._rules[k].size_at(slots), self._wall_after(eaten)
+        return size if wall is None else min(size, wall - eaten), slots, length
 
     def _step_of(self, eaten: int) -> int:
         run = self.runs[bisect_right(self._firsts_eaten, eaten) - 1]
         return run.first_step + (eaten - run.first_eaten) // run.size
 
-    def _find_walls(self) -> list[int | None]:
-        """Where the T of each stretch ends, for a stretch after it that is not skipped as a whole."""
-        stretches, eaten = self._stretches, self._eaten
-        walls: list[int | None] = [None] * len(stretches)
-        after = len(stretches) - 1
-        for k in reversed(range(len(stretches) - 1)):
-            if eaten[k] == eaten[k + 1]:
-                continue
-            same = stretches[k].sequence_length == stretches[after].sequence_length
-            walls[k] = walls[after] if same else eaten[after]
-            after = k
-        return walls
+    def _find_walls(self) -> list[int]:
+        """Where a stage says another T than the one before it, also one of which nothing is eaten: a step that a wall
+        has cut short stays as it was, whatever is appended."""
+        return [
+            self.timeline.skipped.eaten_before(after.first_position)
+            for before, after in pairwise(self.timeline.plan.stages)
+            if before.sequence_length != after.sequence_length
+        ]
 
-    @property
-    def _stretches(self) -> tuple[Stretch, ...]:
-        return self.timeline.stretches
+    def _wall_after(self, eaten: int) -> int | None:
+        k = bisect_right(self._walls, eaten)
+        return self._walls[k] if k < len(self._walls) else None
 
     def _stretch(self, eaten: int) -> int:
         return bisect_right(self._eaten, eaten) - 1

@@ -9,6 +9,7 @@ any number of sources, and the same back from a row to its position.
                          row      2 0 1 | 1 2 0 | 0 …     formula
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -25,14 +26,34 @@ _EPOCHS_AHEAD = 4
 _MOST_EPOCHS = 1024
 
 
-class PlacedRows(NamedTuple):
-    """Rows of a plan, each (N,) int64: the position in the global order, the stream (a number into `Timeline.streams`),
-    the row of that stream's index, and the epoch."""
+POSITION, STREAM, ROW, EPOCH = 0, 1, 2, 3  # columns of `PlacedRows.table`
 
-    positions: NDArray[np.int64]
-    streams: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    epochs: NDArray[np.int64]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedRows:
+    """Rows of a plan. `table` (N, 4) int64: the position in the global order, the stream (a number into
+    `Timeline.streams`), the row of that stream's index, and the epoch."""
+
+    table: NDArray[np.int64]
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        return self.table[:, POSITION]
+
+    @property
+    def streams(self) -> NDArray[np.int64]:
+        return self.table[:, STREAM]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        return self.table[:, ROW]
+
+    @property
+    def epochs(self) -> NDArray[np.int64]:
+        return self.table[:, EPOCH]
+
+    def __len__(self) -> int:
+        return self.table.shape[0]
 
     def pairs(self) -> list[tuple[int, int]]:
         """(stream, row) of each."""
@@ -40,7 +61,7 @@ class PlacedRows(NamedTuple):
 
     def part(self, chosen: slice | NDArray[np.int64]) -> "PlacedRows":
         """Some of them."""
-        return PlacedRows(self.positions[chosen], self.streams[chosen], self.rows[chosen], self.epochs[chosen])
+        return PlacedRows(self.table[chosen])
 
 
 class _Orders(NamedTuple):
@@ -62,26 +83,26 @@ def _place(
     begin: int,
     stop: int,
 ) -> int:
-    """Columns begin … stop-1 of `out` (position, stream, row, epoch), the first at `first_position` and
-    `first_place` of the pattern. Returns where an epoch's keys are missing, its stream and epoch left in the column;
-    else `stop`. `sources[i]` = (stream, offset, quota, rows, right bits, left bits)."""
+    """Lines begin … stop-1 of `out`, the first at `first_position` and `first_place` of the pattern. Returns the line
+    whose epoch's keys are missing, its stream and epoch left there; else `stop`. `sources[s]` = (stream, offset,
+    quota, rows, right bits, left bits)."""
     period = places.shape[0]
-    for column in range(begin, stop):
-        place = first_place + (column - begin)
+    for i in range(begin, stop):
+        place = first_place + (i - begin)
         periods = place // period
         r = place - periods * period
-        i = places[r, 0]
-        ordinal = sources[i, 1] + periods * sources[i, 2] + places[r, 1]
-        stream, rows = sources[i, 0], sources[i, 3]
+        s = places[r, 0]
+        ordinal = sources[s, 1] + periods * sources[s, 2] + places[r, 1]
+        stream, rows = sources[s, 0], sources[s, 3]
         epoch = ordinal // rows
-        out[0, column] = first_position + (column - begin)
-        out[1, column] = stream
-        out[3, column] = epoch
+        out[i, POSITION] = first_position + (i - begin)
+        out[i, STREAM] = stream
+        out[i, EPOCH] = epoch
         known = epoch - windows[stream, 0]
         if known < 0 or known >= windows[stream, 1]:
-            return column
-        out[2, column] = permute_one(
-            ordinal - epoch * rows, rows, sources[i, 4], sources[i, 5], keys[windows[stream, 2] + known]
+            return i
+        out[i, ROW] = permute_one(
+            ordinal - epoch * rows, rows, sources[s, 4], sources[s, 5], keys[windows[stream, 2] + known]
         )
     return stop
 
@@ -98,7 +119,7 @@ class Sampler:
 
     def place(self, spans: list[tuple[int, int]]) -> PlacedRows:
         """The rows at these spans (first position, count), one after another."""
-        out = np.empty((4, sum(count for _, count in spans)), np.int64)
+        out = np.empty((sum(count for _, count in spans), 4), np.int64)
         done = 0
         for first, count in spans:
             end = first + count
@@ -107,7 +128,7 @@ class Sampler:
                 taken = (end if stretch.stop is None else min(end, stretch.stop)) - first
                 self._place(stretch, first, out, done, taken)
                 done, first = done + taken, first + taken
-        return PlacedRows(out[0], out[1], out[2], out[3])
+        return PlacedRows(out)
 
     def rows_at(self, first_position: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(rows, epochs), each (count,) int64, of the positions from `first_position` on, skipped ones included."""
@@ -155,7 +176,7 @@ class Sampler:
             begin = _place(first + at, at - origin, places, sources, orders.windows, orders.keys, out, begin, stop)
             if begin == stop:
                 return
-            self._know(int(out[1, begin]), int(out[3, begin]), stop - begin)
+            self._know(int(out[begin, STREAM]), int(out[begin, EPOCH]), stop - begin)
 
     def _know(self, stream: int, epoch: int, count: int) -> None:
         """Have the keys of an epoch at hand, and of some after it."""
