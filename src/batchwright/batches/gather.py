@@ -24,6 +24,7 @@ from batchwright.batches.row_table import (
     RowTable,
     any_unchecked,
     first_address,
+    lies_in_store,
     segments_of,
     shard_at,
     survey_row,
@@ -52,8 +53,6 @@ class StoredIds(NamedTuple):
 @hot_loop
 def _survey_segment(table: RowTable, ids: StoredIds, stream: int, start: int, length: int) -> int:
     """Whether the ids [start - 1, start + length) lie in one shard and are checked."""
-    if start < 1 or length < 1 or start + length > ids.firsts[ids.firsts.shape[0] - 1]:
-        return DAMAGED
     shard = shard_at(table, ids.firsts, stream, start)
     local = start - ids.firsts[shard]
     if local < 1 or start + length > ids.firsts[shard + 1]:
@@ -68,15 +67,21 @@ def survey(table: RowTable, ids: StoredIds, placed: NDArray[np.int64], sequence_
     """COMPLETE when everything these rows need is checked and within bounds, else UNCHECKED or DAMAGED."""
     for i in range(placed.shape[0]):
         stream, row = placed[i, STREAM], placed[i, ROW]
-        status = survey_row(table, stream, row, sequence_length)
+        status = survey_row(table, stream, row)
         if status != COMPLETE:
             return status
-        first = first_address(table, stream)
+        slots, first = 0, first_address(table, stream)
         starts, lengths = segments_of(table, stream, row)
         for s in range(starts.shape[0]):
-            status = _survey_segment(table, ids, stream, first + starts[s], lengths[s])
+            start, length = int(starts[s]), int(lengths[s])
+            if not lies_in_store(table, stream, start, length):
+                return DAMAGED
+            status = _survey_segment(table, ids, stream, first + start, length)
             if status != COMPLETE:
                 return status
+            slots += length
+        if slots > sequence_length:
+            return DAMAGED
     return COMPLETE
 
 

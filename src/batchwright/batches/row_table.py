@@ -96,8 +96,8 @@ def shard_at(table: RowTable, firsts: NDArray[np.int64], s: int, address: int) -
 
 
 @hot_loop
-def survey_row(table: RowTable, s: int, row: int, sequence_length: int) -> int:
-    """COMPLETE when the index of a row is checked and points into its own store, else UNCHECKED or DAMAGED."""
+def survey_row(table: RowTable, s: int, row: int) -> int:
+    """COMPLETE when the index' entries for a row are there and checked, else UNCHECKED or DAMAGED."""
     if s < 0 or s >= table.indexes.shape[0] - 1:
         return DAMAGED
     here = table.indexes[s]
@@ -113,14 +113,13 @@ def survey_row(table: RowTable, s: int, row: int, sequence_length: int) -> int:
         return UNCHECKED
     if _unchecked(table, s, _LENGTHS, first << 2, (stop << 2) - 1):
         return UNCHECKED
-    slots = 0
-    starts, lengths = segments_of(table, s, row)
-    for k in range(starts.shape[0]):
-        start, length = np.int64(starts[k]), np.int64(lengths[k])
-        if start < 1 or length < 1 or start + length > here[_ADDRESSES]:
-            return DAMAGED
-        slots += length
-    return DAMAGED if slots > sequence_length else COMPLETE
+    return COMPLETE
+
+
+@hot_loop
+def lies_in_store(table: RowTable, s: int, start: int, length: int) -> bool:
+    """Whether a segment points into its own store, and not into the one laid behind it."""
+    return start >= 1 and length >= 1 and start + length <= table.indexes[s, _ADDRESSES]
 
 
 @hot_loop
@@ -142,7 +141,7 @@ def attention_costs(table: RowTable, placed: NDArray[np.int64], sequence_length:
     """Σ L² of every row's segments, its padding one of them, into `out`; the status."""
     for i in range(placed.shape[0]):
         s, row = placed[i, STREAM], placed[i, ROW]
-        status = survey_row(table, s, row, sequence_length)
+        status = survey_row(table, s, row)
         if status != COMPLETE:
             return status
         _, lengths = segments_of(table, s, row)
