@@ -38,7 +38,7 @@ class Collator:
             flags_like=self._flags.like,
         )
         self._shards_before = [0, *accumulate(len(index.stored.shards) for index in indexes)]
-        self._table = row_table(indexes)
+        self._table, self._table_memory = row_table(indexes)
         self._eot_id = indexes[0].stored.eot_id
 
     def collate(self, out: BatchArrays, placed: PlacedRows, certifier: Certifier | None = None) -> Batch:

@@ -25,16 +25,14 @@ from batchwright.batches.row_table import (
     any_unchecked,
     first_address,
     lies_in_store,
+    segment_at,
     segments_of,
     shard_at,
     survey_row,
 )
-from batchwright.foundation.array_file import BLOCK_BYTES
 from batchwright.foundation.compiled import hot_loop
 from batchwright.sequences.address_table import view_at
 from batchwright.sequences.sampler import EPOCH, POSITION, ROW, STREAM
-
-_BLOCK_BITS = BLOCK_BYTES.bit_length() - 1
 
 _ROWS_AHEAD = 8
 
@@ -58,8 +56,7 @@ def _survey_segment(table: RowTable, ids: StoredIds, stream: int, start: int, le
     if local < 1 or start + length > ids.firsts[shard + 1]:
         return DAMAGED
     first_byte, last_byte = (local - 1) * ids.like.itemsize, (local + length) * ids.like.itemsize - 1
-    flags = view_at(ids.unchecked[shard], 0, (last_byte >> _BLOCK_BITS) + 1, ids.flags_like)
-    return UNCHECKED if any_unchecked(flags, first_byte, last_byte) else COMPLETE
+    return UNCHECKED if any_unchecked(ids.unchecked[shard], first_byte, last_byte) else COMPLETE
 
 
 @hot_loop
@@ -70,13 +67,13 @@ def survey(table: RowTable, ids: StoredIds, placed: NDArray[np.int64], sequence_
         status = survey_row(table, stream, row)
         if status != COMPLETE:
             return status
-        slots, first = 0, first_address(table, stream)
-        starts, lengths = segments_of(table, stream, row)
-        for s in range(starts.shape[0]):
-            start, length = int(starts[s]), int(lengths[s])
+        slots, base = 0, first_address(table, stream)
+        first, stop = segments_of(table, stream, row)
+        for s in range(first, stop):
+            start, length = segment_at(table, stream, s)
             if not lies_in_store(table, stream, start, length):
                 return DAMAGED
-            status = _survey_segment(table, ids, stream, first + start, length)
+            status = _survey_segment(table, ids, stream, base + start, length)
             if status != COMPLETE:
                 return status
             slots += length
@@ -92,10 +89,11 @@ def _touch(table: RowTable, ids: StoredIds, placed: NDArray[np.int64]) -> int:
     seen = np.int64(0)
     for i in range(placed.shape[0]):
         stream = placed[i, STREAM]
-        first = first_address(table, stream)
-        starts, lengths = segments_of(table, stream, placed[i, ROW])
-        for s in range(starts.shape[0]):
-            start, length = first + int(starts[s]), int(lengths[s])
+        base = first_address(table, stream)
+        first, stop = segments_of(table, stream, placed[i, ROW])
+        for s in range(first, stop):
+            start, length = segment_at(table, stream, s)
+            start += base
             shard = shard_at(table, ids.firsts, stream, start)
             source = view_at(ids.addresses[shard], start - 1 - ids.firsts[shard], length + 1, ids.like)
             seen ^= np.int64(source[0]) ^ np.int64(source[min(length, 32)])
@@ -108,10 +106,11 @@ def _lay_row(
 ) -> tuple[int, int, int]:
     """Lay a row's segments into row b; (slots filled, segments so far, longest of these)."""
     filled = longest = 0
-    first = first_address(table, stream)
-    starts, lengths = segments_of(table, stream, row)
-    for s in range(starts.shape[0]):
-        start, length = first + int(starts[s]), int(lengths[s])
+    base = first_address(table, stream)
+    first, stop = segments_of(table, stream, row)
+    for s in range(first, stop):
+        start, length = segment_at(table, stream, s)
+        start += base
         shard = shard_at(table, ids.firsts, stream, start)
         source = view_at(ids.addresses[shard], start - 1 - ids.firsts[shard], length + 1, ids.like)
         # Local slices, so that the compiler sees contiguous memory and vectorises the three copies.
