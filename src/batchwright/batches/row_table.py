@@ -30,11 +30,11 @@ _COLUMNS = 13
 
 
 class RowTable(NamedTuple):
-    """Where the columns above lie, a line per index and one more, and how many indexes there are. Two numbers, which a
-    loop passes on for nothing."""
+    """Where the columns above lie, a line per index and one more, and `size`, how many indexes there are: two
+    numbers, which a loop passes on for nothing."""
 
     address: int
-    count: int
+    size: int
 
 
 def row_table(indexes: Sequence[SequenceIndex]) -> tuple[RowTable, NDArray[np.int64]]:
@@ -110,7 +110,7 @@ def shard_at(table: RowTable, firsts: NDArray[np.int64], s: int, address: int) -
 @hot_loop
 def survey_row(table: RowTable, s: int, row: int) -> int:
     """COMPLETE when the index' entries for a row are there and checked, else UNCHECKED or DAMAGED."""
-    if s < 0 or s >= table.count:
+    if s < 0 or s >= table.size:
         return DAMAGED
     if row < 0 or row >= _column(table, s, _ROWS):
         return DAMAGED
@@ -138,7 +138,7 @@ def count_targets(table: RowTable, placed: NDArray[np.int64]) -> tuple[int, int]
     total = 0
     for i in range(placed.shape[0]):
         s, row = placed[i, STREAM], placed[i, ROW]
-        if s < 0 or s >= table.count or row < 0 or row >= _column(table, s, _ROWS):
+        if s < 0 or s >= table.size or row < 0 or row >= _column(table, s, _ROWS):
             return DAMAGED, 0
         if _unchecked(table, s, _TARGETS, row << 2, ((row + 1) << 2) - 1):
             return UNCHECKED, 0
