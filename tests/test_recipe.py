@@ -136,3 +136,25 @@ def test_a_setting_that_no_parser_can_take_is_refused_like_any_other(tmp_path: P
     for text in ("[" * 50_000, "1" + "0" * 5_000):
         with pytest.raises(RecipeError, match=r"training\.seed must be"):
             load(tmp_path, demo, f"training.seed={text}")
+
+
+def test_sources_of_a_mixture_are_tables_in_a_list(tmp_path: Path, demo: str) -> None:
+    mixed = demo + (
+        '\n[[data.sources]]\nname = "web"\nstore = "stores/web"\nweight = 0.7\n'
+        '\n[[data.sources]]\nname = "code"\nstore = "stores/code"\nweight = 0.3\nepoch_cap = 4\n'
+    )
+    recipe = load(tmp_path, mixed)
+    assert [(source.name, source.weight, source.epoch_cap) for source in recipe.data.sources] == [
+        ("web", 0.7, None),
+        ("code", 0.3, 4.0),
+    ]
+    assert load(tmp_path, recipe.to_toml()) == recipe
+    with pytest.raises(RecipeError, match="unknown key 'wieght'"):
+        load(tmp_path, mixed.replace("weight = 0.3", "wieght = 0.3"))
+
+
+def test_a_ramp_is_named_by_three_keys(tmp_path: Path, demo: str) -> None:
+    settings = ("training.ramp=doubling", "training.ramp_from=2", "training.ramp_tokens=4k")
+    assert load(tmp_path, demo, *settings).training.batch_rule.size_at(4000) == 4
+    with pytest.raises(RecipeError, match="ramp_from = None"):
+        load(tmp_path, demo, *settings[::2])

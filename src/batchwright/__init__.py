@@ -26,6 +26,7 @@ _HOMES = {
     "batches.geometry": ("BatchGeometry",),
     "batches.loader": ("BatchLoader",),
     "batches.tracing": ("appearances_of", "trace_cell"),
+    "batches.schedule": ("BatchSchedule", "ScheduledGeometry"),
     "documents.document": ("Document",),
     "documents.inputs": ("TextSource",),
     "engines.local": ("LocalExecutor",),
@@ -45,12 +46,15 @@ _HOMES = {
     "model.isolation": ("attend",),
     "model.transformer": ("Transformer",),
     "recipe": ("Recipe", "load_recipe"),
+    "sequences.batch_rule": ("ConstantBatch", "DoublingBatch", "RampedBatch", "SteppedBatch"),
     "sequences.index": ("SequenceIndex",),
     "sequences.index_build": ("build_index",),
     "sequences.packing": ("BestFit", "BestFitTruncated", "Concatenate", "StartAligned"),
     "sequences.ledger": ("Ledger",),
-    "sequences.plan": ("Plan", "Source", "Stage"),
+    "sequences.mixture": ("Mixture",),
+    "sequences.plan": ("Plan",),
     "sequences.sampler": ("Sampler",),
+    "sequences.stage": ("Source", "Stage"),
     "tokens.build": ("prepare_store",),
     "tokens.finding": ("find_document",),
     "tokens.store": ("TokenStore",),
@@ -68,6 +72,8 @@ if TYPE_CHECKING:
     from batchwright.batches.evaluation import evaluation_batches as evaluation_batches
     from batchwright.batches.geometry import BatchGeometry as BatchGeometry
     from batchwright.batches.loader import BatchLoader as BatchLoader
+    from batchwright.batches.schedule import BatchSchedule as BatchSchedule
+    from batchwright.batches.schedule import ScheduledGeometry as ScheduledGeometry
     from batchwright.batches.tracing import appearances_of as appearances_of
     from batchwright.batches.tracing import trace_cell as trace_cell
     from batchwright.documents.document import Document as Document
@@ -89,17 +95,22 @@ if TYPE_CHECKING:
     from batchwright.model.transformer import Transformer as Transformer
     from batchwright.recipe import Recipe as Recipe
     from batchwright.recipe import load_recipe as load_recipe
+    from batchwright.sequences.batch_rule import ConstantBatch as ConstantBatch
+    from batchwright.sequences.batch_rule import DoublingBatch as DoublingBatch
+    from batchwright.sequences.batch_rule import RampedBatch as RampedBatch
+    from batchwright.sequences.batch_rule import SteppedBatch as SteppedBatch
     from batchwright.sequences.index import SequenceIndex as SequenceIndex
     from batchwright.sequences.index_build import build_index as build_index
     from batchwright.sequences.ledger import Ledger as Ledger
+    from batchwright.sequences.mixture import Mixture as Mixture
     from batchwright.sequences.packing import BestFit as BestFit
     from batchwright.sequences.packing import BestFitTruncated as BestFitTruncated
     from batchwright.sequences.packing import Concatenate as Concatenate
     from batchwright.sequences.packing import StartAligned as StartAligned
     from batchwright.sequences.plan import Plan as Plan
-    from batchwright.sequences.plan import Source as Source
-    from batchwright.sequences.plan import Stage as Stage
     from batchwright.sequences.sampler import Sampler as Sampler
+    from batchwright.sequences.stage import Source as Source
+    from batchwright.sequences.stage import Stage as Stage
     from batchwright.tokens.build import prepare_store as prepare_store
     from batchwright.tokens.finding import find_document as find_document
     from batchwright.tokens.store import TokenStore as TokenStore

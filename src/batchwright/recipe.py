@@ -32,11 +32,22 @@ Address = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceRecipe:
+    """One source of a mixture: [[data.sources]]."""
+
+    name: str
+    store: str  # directory of its token store
+    weight: float = 1.0  # of the slots: whole numbers in any proportion, or shares that sum to 1
+    epoch_cap: float | None = None  # how often its rows may be read; checked against the budget before the run
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataRecipe:
     """Where the tokens lie and how they become rows."""
 
     store: str = "store"  # directory of the token store, relative to where the command runs
     packing: Literal["best-fit", "concatenate", "best-fit-truncated", "start-aligned"] = "best-fit"
+    sources: tuple[SourceRecipe, ...] = ()  # instead of `store`: several, mixed; the first one's held-out rows validate
     seed: int = 0  # names the order of the rows; the weights have their own seed in [training]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from batchwright.batches.batch import Batch
 from batchwright.batches.buffers import new_arrays
@@ -16,10 +17,18 @@ from batchwright.foundation.errors import CorruptDataError
 from batchwright.sequences.index import FILES, SequenceIndex
 from batchwright.sequences.index_build import build_index
 from batchwright.sequences.packing import BestFit, Concatenate, Packing
+from batchwright.sequences.sampler import PlacedRows
 from batchwright.sequences.stored_tokens import StoredTokens
 from tests.sequences.small_store import EOT, SmallStore, write_store
 
 LENGTHS = [5, 3, 9, 2, 20, 1, 7, 4, 4, 13, 6, 2, 8, 31]
+
+
+def placed(rows: NDArray[np.int64], first_position: int) -> PlacedRows:
+    """Rows of the only index, in epoch 0, at this position and after."""
+    zeros = np.zeros_like(rows)
+    positions = np.arange(first_position, first_position + rows.shape[0])
+    return PlacedRows(np.stack([positions, zeros, rows, zeros], 1))
 
 
 def row_reference(store: SmallStore, index: SequenceIndex, row: int) -> dict[str, list[Any]]:
@@ -86,7 +95,7 @@ def test_every_slot_is_what_the_segment_rule_says(
     collator, arrays = Collator(index), new_arrays(3, sequence_length, out)
     for first in range(0, index.row_count, 3):
         rows = np.arange(first, min(first + 3, index.row_count))
-        batch = collator.collate(arrays, rows, np.zeros_like(rows), 10 + first)
+        batch = collator.collate(arrays, placed(rows, 10 + first))
         check_batch(batch, store, index, rows.tolist())
         assert batch.inputs.dtype == batch.targets.dtype == np.dtype(out)
         assert batch.positions.tolist() == [*range(10 + first, 10 + first + len(rows)), *[-1] * (3 - len(rows))]
@@ -102,7 +111,7 @@ def test_nothing_of_a_former_batch_remains_in_its_memory(
     collator, arrays = Collator(index), new_arrays(5, 9, "int64")
     for numbers in rows:
         chosen = np.array(numbers, np.int64) % index.row_count
-        check_batch(collator.collate(arrays, chosen, np.zeros_like(chosen), 0), store, index, chosen.tolist())
+        check_batch(collator.collate(arrays, placed(chosen, 0)), store, index, chosen.tolist())
 
 
 def flip(path: Path, offset: int) -> None:
@@ -120,7 +129,7 @@ def test_a_flipped_bit_is_found_when_its_block_is_first_touched(tmp_path: Path, 
     rows = np.arange(opened.row_count)
     with pytest.raises(CorruptDataError, match=name):
         opened.targets_of(rows)
-        Collator(opened).collate(new_arrays(rows.shape[0], 6, "int64"), rows, rows, 0)
+        Collator(opened).collate(new_arrays(rows.shape[0], 6, "int64"), placed(rows, 0))
 
 
 @pytest.mark.parametrize(
@@ -155,4 +164,4 @@ def test_an_index_that_points_outside_is_refused_not_followed(
     )
     row = np.zeros(1, np.int64)
     with pytest.raises(CorruptDataError, match="points outside"):
-        Collator(forged).collate(new_arrays(1, 6, "int64"), row, row, 0)
+        Collator(forged).collate(new_arrays(1, 6, "int64"), placed(row, 0))

@@ -17,7 +17,7 @@ from batchwright.batches.loader import BatchLoader
 from batchwright.sequences.index_build import build_index
 from batchwright.sequences.packing import BestFit, Packed, Packing, StartAligned
 from batchwright.sequences.plan import Plan
-from batchwright.sequences.sampler import Sampler
+from batchwright.sequences.sampler import PlacedRows, Sampler
 from tests.laws.streams import CORPORA, DROPPING_PLANS, PLANS, store_of
 from tests.sequences.small_store import EOT, SmallStore
 
@@ -116,9 +116,10 @@ class KeepsTheEnd(StartAligned):
 class SkipsTheLastRow(Sampler):
     """Broken twin: an epoch is one row shorter than it is."""
 
-    def rows_at(self, first_position: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        rows, epochs = super().rows_at(first_position, count)
-        return np.minimum(rows, self.plan.index.row_count - 2), epochs
+    def place(self, spans: list[tuple[int, int]]) -> PlacedRows:
+        placed = super().place(spans)
+        placed.rows[:] = np.minimum(placed.rows, self.plan.index.row_count - 2)
+        return placed
 
 
 def loader_of(packing: Packing, directory: Path) -> BatchLoader:

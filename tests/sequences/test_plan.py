@@ -8,7 +8,8 @@ import pytest
 from batchwright.foundation.errors import InputError
 from batchwright.sequences.index_build import build_index
 from batchwright.sequences.packing import Concatenate
-from batchwright.sequences.plan import Plan, Source, Stage, differing
+from batchwright.sequences.plan import Plan, differing
+from batchwright.sequences.stage import Source, Stage
 from tests.sequences.small_store import write_store
 
 
@@ -46,14 +47,14 @@ def test_a_plan_whose_words_do_not_fit_its_index_is_refused(plan: Plan) -> None:
         Plan.from_dict(value, [plan.index])
 
 
-def test_what_this_version_cannot_read_is_refused(plan: Plan) -> None:
+def test_what_makes_no_plan_is_refused(plan: Plan) -> None:
     source = Source(name="a", index=plan.index)
-    with pytest.raises(InputError, match="2 sources"):
+    with pytest.raises(InputError, match="same name: a, a"):
         Stage(first_position=0, seed=0, sources=(source, source))
     with pytest.raises(InputError, match="weight 0"):
         Source(name="a", index=plan.index, weight=0)
     with pytest.raises(InputError, match="position 5"):
-        Stage(first_position=5, seed=0, sources=(source,))
+        Plan(stages=(Stage(first_position=5, seed=0, sources=(source,)),))
     with pytest.raises(InputError, match="0 stages"):
         Plan(stages=())
     with pytest.raises(InputError, match="version"):

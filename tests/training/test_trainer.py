@@ -15,12 +15,13 @@ from batchwright.foundation.files import WriterLock
 from batchwright.model.config import ModelConfig
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan
+from batchwright.sequences.stage import Source, Stage
 from batchwright.training.checkpoint import load_model
 from batchwright.training.config import TrainingConfig
 from batchwright.training.evaluation import Evaluation
 from batchwright.training.run_log import read_log
 from batchwright.training.step import StepRecord
-from batchwright.training.trainer import Trainer
+from batchwright.training.trainer import RunResult, Trainer
 from tests.training.counting_store import VOCABULARY, counting_indexes
 
 MODEL = ModelConfig(vocabulary_size=VOCABULARY, sequence_length=16, width=16, layers=2, heads=2, feed_forward_width=24)
@@ -225,3 +226,67 @@ def test_a_shortened_log_is_refused(indexes: Indexes, uninterrupted: Path, tmp_p
 def test_two_trainers_do_not_share_a_directory(indexes: Indexes, tmp_path: Path) -> None:
     with WriterLock(tmp_path), pytest.raises(LockedError):
         trainer(tmp_path, indexes).run()
+
+
+def mixed_plan(indexes: Indexes, directory: Path) -> Plan:
+    other = counting_indexes(directory, documents=30)[0]
+    return Plan.mix(
+        [Source(name="first", index=indexes[0], weight=3), Source(name="second", index=other, weight=1)], seed=2
+    )
+
+
+RAMPED = replace(TRAINING, global_batch_size=9, ramp="linear", ramp_from=3, ramp_tokens=1500, tokens=4000)
+
+
+def test_a_ramp_over_a_mixture_resumes_as_if_never_interrupted(indexes: Indexes, tmp_path: Path) -> None:
+    def run(directory: Path, until_step: int | None = None) -> RunResult:
+        plan = mixed_plan(indexes, tmp_path / "other")
+        return Trainer(
+            model_config=MODEL,
+            training_config=RAMPED,
+            plan=plan,
+            run_directory=directory,
+            validation=indexes[1],
+            validation_bytes_per_token=2.0,
+        ).run(until_step=until_step)
+
+    whole = run(tmp_path / "whole")
+    for until_step in (2, 9, None):
+        run(tmp_path / "pieces", until_step)
+    assert curve(tmp_path / "pieces") == curve(tmp_path / "whole")
+    steps = [record for record in curve(tmp_path / "whole") if record["kind"] == "step"]
+    sizes = [int(str(record["sequences"])) for record in steps]
+    assert sizes[0] == 3
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == 9
+    assert sum(sizes) * 16 == whole.tokens
+    assert 4000 <= whole.tokens < 4000 + 9 * 16
+
+
+def test_a_run_goes_on_under_a_plan_that_only_appended(indexes: Indexes, tmp_path: Path) -> None:
+    def run(plan: Plan, until_step: int | None = None) -> RunResult:
+        return Trainer(model_config=MODEL, training_config=TRAINING, plan=plan, run_directory=tmp_path / "run").run(
+            until_step=until_step
+        )
+
+    plan = Plan.of(indexes[0])
+    run(plan, 5)
+    result = run(plan.skip(30, 50).append(replace_sources(mixed_plan(indexes, tmp_path / "other"), 60)))
+    assert result.reason == "finished"
+    steps = [record for record in curve(tmp_path / "run") if record["kind"] == "step"]
+    assert [record["first_position"] for record in steps[4:7]] == [24, 50, 56]
+
+
+def replace_sources(plan: Plan, first_position: int) -> Stage:
+    return Stage(first_position=first_position, seed=0, sources=plan.stage.sources)
+
+
+def test_what_the_budget_or_the_model_cannot_do_is_refused_before_the_run(indexes: Indexes, tmp_path: Path) -> None:
+    capped = Plan.mix([Source(name="text", index=indexes[0], epoch_cap=2)])
+    with pytest.raises(InputError, match=r"'text' may be read 2 times .* in step") as caught:
+        Trainer(model_config=MODEL, training_config=TRAINING, plan=capped, run_directory=tmp_path)
+    assert "a budget of 3,840 slots in 40 steps" in str(caught.value)
+    with pytest.raises(InputError, match="sequences of 8 tokens, the plan has rows of 16"):
+        trainer(tmp_path, indexes, training=replace(TRAINING, sequence_length=8))
+    with pytest.raises(InputError, match="the model reads 8"):
+        trainer(tmp_path, indexes, model=replace(MODEL, sequence_length=8))

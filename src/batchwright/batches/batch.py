@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from batchwright.foundation.errors import InputError
 from batchwright.sequences.index import SequenceIndex
 
 
@@ -22,7 +23,8 @@ class Batch:
                      segment_count + 1 entries count, the others repeat B·T (so the whole array is valid too)
     max_seqlen       slots of the longest segment
     positions        (B,) int64 place of each row in the global order, -1 for filler
-    rows, epochs     (B,) int64 row of the sequence index and its epoch, -1 for filler
+    streams          (B,) int64 which of `indexes` each row is of, -1 for filler (see `Timeline.streams`)
+    rows, epochs     (B,) int64 row of that sequence index and its epoch, -1 for filler
     target_count     targets in this micro-batch
     certificate      Σ xxh3 of the rows (see `certificate`); 0 where none was asked for
     """
@@ -35,10 +37,11 @@ class Batch:
     segment_count: int
     max_seqlen: int
     positions: NDArray[np.int64]
+    streams: NDArray[np.int64]
     rows: NDArray[np.int64]
     epochs: NDArray[np.int64]
     target_count: int
-    index: SequenceIndex
+    indexes: tuple[SequenceIndex, ...]
     certificate: int = 0
 
     @property
@@ -46,6 +49,13 @@ class Batch:
         """(B, T)."""
         rows, slots = self.inputs.shape
         return rows, slots
+
+    @property
+    def index(self) -> SequenceIndex:
+        """The only index. Raises InputError when rows of several may occur: `indexes[streams[b]]` is that of row b."""
+        if len(self.indexes) != 1:
+            raise InputError(f"a batch over {len(self.indexes)} sources has no single index", remedy="batch.indexes")
+        return self.indexes[0]
 
     @property
     def row_count(self) -> int:
@@ -64,12 +74,12 @@ class Batch:
 
     @property
     def documents(self) -> NDArray[np.int64]:
-        """(B, T) int64: number of the document, in its split, that each target belongs to; -1 in padding. Computed when
-        asked for, ~10 µs per row."""
+        """(B, T) int64: number of the document, in the split of its source, that each target belongs to; -1 in padding.
+        Computed when asked for, ~10 µs per row."""
         out = np.full(self.shape, -1, np.int64)
-        table = self.index.document_table
-        for b, row in enumerate(self.rows[: self.row_count].tolist()):
-            starts, lengths = self.index.segments_of(row)
-            laid = np.repeat(table.documents_at(starts), lengths)
+        for b in range(self.row_count):
+            index, row = self.indexes[int(self.streams[b])], int(self.rows[b])
+            starts, lengths = index.segments_of(row)
+            laid = np.repeat(index.document_table.documents_at(starts), lengths)
             out[b, : laid.shape[0]] = laid
         return out

@@ -24,6 +24,7 @@ class BatchArrays(NamedTuple):
     position_ids: NDArray[np.int32]
     cu_seqlens: NDArray[np.int32]
     positions: NDArray[np.int64]
+    streams: NDArray[np.int64]
     rows: NDArray[np.int64]
     epochs: NDArray[np.int64]
     filled: NDArray[np.int64]
@@ -43,6 +44,7 @@ def new_arrays(
         position_ids=allocate(shape, np.dtype(np.int32)),
         cu_seqlens=allocate((micro_batch_size * sequence_length + 1,), np.dtype(np.int32)),
         positions=np.full(micro_batch_size, -1, np.int64),
+        streams=np.full(micro_batch_size, -1, np.int64),
         rows=np.full(micro_batch_size, -1, np.int64),
         epochs=np.full(micro_batch_size, -1, np.int64),
         filled=np.zeros(micro_batch_size, np.int64),

@@ -1,9 +1,11 @@
-"""Rows → Batch: the bridge between a sequence index and the gathering loop.
+"""Rows → Batch: the bridge between sequence indexes and the gathering loop.
 
 Guarantee: every MiB of tokens and index that a batch touches has had its checksum verified in this process before it is
 used (once: ~60 µs per MiB, so the first pass over a store costs one reading of it); a damaged one is a CorruptDataError
-with file and bytes, never a wrong batch. Price after that: ~10 µs per batch and the loop.
+with file and bytes, never a wrong batch. Price after that: ~10 µs per batch and the loop, however many sources.
 """
+
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +13,21 @@ from numpy.typing import NDArray
 from batchwright.batches.batch import Batch
 from batchwright.batches.buffers import BatchArrays
 from batchwright.batches.certificate import Certifier
-from batchwright.batches.gather import COMPLETE, RowTable, StoredIds, lay_rows
+from batchwright.batches.gather import StoredIds, lay_rows
+from batchwright.batches.row_table import COMPLETE, attention_costs, count_targets, row_table
 from batchwright.foundation.errors import CorruptDataError
 from batchwright.sequences.address_table import AddressTable
 from batchwright.sequences.index import SequenceIndex
+from batchwright.sequences.sampler import PlacedRows
 
 
 class Collator:
-    """Builds batches of one sequence index. Holds no state: any rows, any time, any thread (one per buffers)."""
+    """Builds batches of the rows of one or several sequence indexes, whose ids mean the same. Holds no state: any rows,
+    any time, any thread (one per buffers)."""
 
-    def __init__(self, index: SequenceIndex) -> None:
-        self.index = index
-        self._shards = tuple(shard.tokens for shard in index.stored.shards)
+    def __init__(self, *indexes: SequenceIndex) -> None:
+        self.indexes = indexes
+        self._shards = tuple(shard.tokens for index in indexes for shard in index.stored.shards)
         self._payloads = AddressTable.of([file.array for file in self._shards])
         self._flags = AddressTable.of([file.unchecked for file in self._shards])
         self._ids = StoredIds(
@@ -32,36 +37,19 @@ class Collator:
             like=self._payloads.like,
             flags_like=self._flags.like,
         )
-        self._table = RowTable(
-            row_firsts=index.row_firsts.array,
-            starts=index.starts.array,
-            lengths=index.lengths.array,
-            unchecked_rows=index.row_firsts.unchecked,
-            unchecked_starts=index.starts.unchecked,
-            unchecked_lengths=index.lengths.unchecked,
-        )
+        self._shards_before = [0, *accumulate(len(index.stored.shards) for index in indexes)]
+        self._table, self._table_memory = row_table(indexes)
+        self._eot_id = indexes[0].stored.eot_id
 
-    def collate(
-        self,
-        out: BatchArrays,
-        rows: NDArray[np.int64],
-        epochs: NDArray[np.int64],
-        first_position: int,
-        certifier: Certifier | None = None,
-    ) -> Batch:
-        """A batch of these rows, at most B of them, standing at `first_position` and after; the rest is filler."""
-        eot_id = self.index.stored.eot_id
-        status, targets, longest = lay_rows(self._table, self._ids, rows, epochs, first_position, eot_id, out)
+    def collate(self, out: BatchArrays, placed: PlacedRows, certifier: Certifier | None = None) -> Batch:
+        """A batch of these rows, at most B of them; the rest is filler."""
+        status, targets, longest = lay_rows(self._table, self._ids, placed.table, self._eot_id, out)
         if status != COMPLETE:
-            self._check(rows)
-            status, targets, longest = lay_rows(self._table, self._ids, rows, epochs, first_position, eot_id, out)
+            self._check(placed)
+            status, targets, longest = lay_rows(self._table, self._ids, placed.table, self._eot_id, out)
         if status != COMPLETE:
-            raise CorruptDataError(
-                "the sequence index points outside the tokens of its store",
-                where=str(self.index.directory),
-                remedy="delete this directory; it is built again from the store",
-            )
-        count = rows.shape[0]
+            raise self._damaged(placed)
+        count = len(placed)
         certificate = (
             0
             if certifier is None
@@ -78,20 +66,54 @@ class Collator:
             segment_count=int(out.segments[0]),
             max_seqlen=longest,
             positions=out.positions,
+            streams=out.streams,
             rows=out.rows,
             epochs=out.epochs,
             target_count=targets,
-            index=self.index,
+            indexes=self.indexes,
             certificate=certificate,
         )
 
-    def _check(self, rows: NDArray[np.int64]) -> None:
+    def targets_of(self, placed: PlacedRows) -> int:
+        """Targets in these rows together."""
+        status, targets = count_targets(self._table, placed.table)
+        if status != COMPLETE:
+            for stream, row in placed.pairs():
+                self.indexes[stream].row_targets.check(row, row + 1)
+            status, targets = count_targets(self._table, placed.table)
+        if status != COMPLETE:
+            raise self._damaged(placed)
+        return targets
+
+    def attention_costs(self, placed: PlacedRows, sequence_length: int) -> NDArray[np.int64]:
+        """(N,) int64: Σ L² over every row's segments, what isolated attention costs."""
+        out = np.empty(len(placed), np.int64)
+        status = attention_costs(self._table, placed.table, sequence_length, out)
+        if status != COMPLETE:
+            for stream, row in placed.pairs():
+                self.indexes[stream].segments_of(row)
+            status = attention_costs(self._table, placed.table, sequence_length, out)
+        if status != COMPLETE:
+            raise self._damaged(placed)
+        return out
+
+    def _check(self, placed: PlacedRows) -> None:
         """Verify the blocks that these rows touch. Raises CorruptDataError."""
         firsts = self._payloads.firsts
-        for row in rows.tolist():
-            starts, lengths = self.index.segments_of(row)
+        for stream, row in placed.pairs():
+            begin, end = self._shards_before[stream], self._shards_before[stream + 1]
+            own, lengths = self.indexes[stream].segments_of(row)
+            starts: NDArray[np.int64] = own + firsts[begin]
             shards = np.searchsorted(firsts, starts, "right") - 1
             for start, length, shard in zip(starts, lengths, shards, strict=True):
-                if 0 <= int(shard) < len(self._shards):
+                if begin <= int(shard) < end:
                     file, local = self._shards[int(shard)], int(start - firsts[shard])
                     file.check(max(local - 1, 0), min(local + int(length), file.count))
+
+    def _damaged(self, placed: PlacedRows) -> CorruptDataError:
+        streams = sorted({stream for stream, _ in placed.pairs()})
+        return CorruptDataError(
+            "the sequence index points outside the tokens of its store",
+            where=", ".join(str(self.indexes[stream].directory) for stream in streams),
+            remedy="delete this directory; it is built again from the store",
+        )

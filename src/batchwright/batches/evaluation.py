@@ -15,6 +15,7 @@ from batchwright.batches.collate import Collator
 from batchwright.batches.loader import check_dtype
 from batchwright.foundation.errors import InputError
 from batchwright.sequences.index import SequenceIndex
+from batchwright.sequences.sampler import PlacedRows
 
 
 def evaluation_batches(
@@ -35,4 +36,6 @@ def _batches(index: SequenceIndex, micro_batch_size: int, stop: int, dtype: DTyp
     arrays = new_arrays(micro_batch_size, index.sequence_length, dtype)
     for first in range(0, stop, micro_batch_size):
         rows = np.arange(first, min(first + micro_batch_size, stop), dtype=np.int64) * index.row_count // stop
-        yield collator.collate(arrays, rows, np.zeros_like(rows), first)
+        zeros = np.zeros_like(rows)
+        positions = np.arange(first, first + rows.shape[0], dtype=np.int64)
+        yield collator.collate(arrays, PlacedRows(np.stack([positions, zeros, rows, zeros], 1)))

@@ -8,7 +8,8 @@ every rank runs the same ceil(ceil(G/w)/m) of them, and rows that are missing ar
 collectives never hang and nothing needs to divide. "Rank" is the data-parallel rank.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from batchwright.foundation.errors import InputError
 from batchwright.sequences.packing import check_sequence_length
@@ -56,6 +57,18 @@ class BatchGeometry:
     def filler_rows(self) -> int:
         """Rows of one update that are computed but empty, over all ranks."""
         return self.micro_batch_size * self.accumulation * self.world_size - self.global_batch_size
+
+    def for_step(self, global_batch_size: int, sequence_length: int) -> Self:
+        """The same ranks for a step of another size. At another T the micro-batch holds as many slots as this one's, as
+        far as whole rows allow, so that memory stays what it was."""
+        if (global_batch_size, sequence_length) == (self.global_batch_size, self.sequence_length):
+            return self
+        return replace(
+            self,
+            global_batch_size=global_batch_size,
+            micro_batch_size=max(1, self.tokens_per_micro_batch // sequence_length),
+            sequence_length=sequence_length,
+        )
 
     def rows_of(self, rank: int) -> tuple[int, int]:
         """[first, stop): the rows of a step, counted from its first position, that a rank reads."""

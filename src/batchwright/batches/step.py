@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from batchwright.batches.batch import Batch
 from batchwright.batches.certificate import combined
 from batchwright.batches.geometry import BatchGeometry
+from batchwright.batches.schedule import StepPlace
 from batchwright.foundation.errors import InputError
 
 
@@ -17,9 +18,9 @@ class Step:
     """Iterate once over it for the rank's micro-batches, `geometry.accumulation` of them."""
 
     def __init__(
-        self, *, first_position: int, geometry: BatchGeometry, targets: int, batches: Iterator[Batch], certified: bool
+        self, *, place: StepPlace, geometry: BatchGeometry, targets: int, batches: Iterator[Batch], certified: bool
     ) -> None:
-        self.first_position = first_position
+        self.place = place
         self.geometry = geometry
         self.targets = targets
         self.batches = batches
@@ -28,9 +29,14 @@ class Step:
         self._taken = 0
 
     @property
+    def first_position(self) -> int:
+        """The position of the step's first sequence."""
+        return self.place.first_position
+
+    @property
     def stop_position(self) -> int:
-        """The position after the step's last sequence."""
-        return self.first_position + self.sequences
+        """The position after the step's last sequence; between the two some may be skipped (`place.spans`)."""
+        return self.place.stop_position
 
     @property
     def sequences(self) -> int:

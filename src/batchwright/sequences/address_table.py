@@ -32,6 +32,43 @@ def _declare_pointer(typing_context: Any, address: Any) -> Any:
 _pointer = cast("Any", intrinsic)(_declare_pointer)
 
 
+def _declare_load(kind: Any) -> Any:
+    """int64 → the item of this kind that lies there."""
+
+    def declare(typing_context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointer = context.get_data_type(kind).as_pointer()
+            return builder.load(builder.inttoptr(arguments[0], pointer))
+
+        return kind(address), generate
+
+    return cast("Any", intrinsic)(declare)
+
+
+_load_i8, _load_i4, _load_u1 = (
+    _declare_load(kind) for kind in (cast("Any", types).int64, cast("Any", types).int32, cast("Any", types).uint8)
+)
+
+
+@hot_loop
+def i8_at(address: int, item: int) -> int:
+    """Item `item` of the int64 that lie from `address` on; no check. Numbers alone: a loop that asks for one item here
+    and one there would spend its time on counting references to arrays."""
+    return np.int64(_load_i8(address + 8 * item))  # pyright: ignore[reportReturnType]
+
+
+@hot_loop
+def i4_at(address: int, item: int) -> int:
+    """The same for int32."""
+    return np.int64(_load_i4(address + 4 * item))  # pyright: ignore[reportReturnType]
+
+
+@hot_loop
+def u1_at(address: int, item: int) -> int:
+    """The same for uint8."""
+    return np.int64(_load_u1(address + item))  # pyright: ignore[reportReturnType]
+
+
 @hot_loop
 def view_at(address: int, first: int, count: int, like: NDArray[Any]) -> NDArray[Any]:
     """(count,) items of `like`'s dtype, beginning `first` items after `address`; no copy, no check."""
@@ -39,9 +76,8 @@ def view_at(address: int, first: int, count: int, like: NDArray[Any]) -> NDArray
 
 
 @hot_loop
-def array_at(firsts: NDArray[np.int64], item: int) -> int:
-    """Which of the arrays laid end to end holds an item: the largest k with firsts[k] ≤ item."""
-    low, high = 0, firsts.shape[0] - 1
+def array_between(firsts: NDArray[np.int64], item: int, low: int, high: int) -> int:
+    """`array_at` where the array is known to be one of low … high-1."""
     while high - low > 1:
         middle = (low + high) >> 1
         if firsts[middle] <= item:
@@ -49,6 +85,12 @@ def array_at(firsts: NDArray[np.int64], item: int) -> int:
         else:
             high = middle
     return low
+
+
+@hot_loop
+def array_at(firsts: NDArray[np.int64], item: int) -> int:
+    """Which of the arrays laid end to end holds an item: the largest k with firsts[k] ≤ item."""
+    return array_between(firsts, item, 0, firsts.shape[0] - 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

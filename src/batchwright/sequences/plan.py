@@ -1,83 +1,31 @@
 """The plan: everything that determines the endless stream of sequences, named by its hash.
 
-A plan is a list of *stages*; a stage begins at a position and is appended, never edited. A stage names its sources (an
-index each), and the seed of the row order. Together with a position this is the whole state of the data. Price: a few
-hundred bytes of JSON; no row order is ever stored.
+A plan is a list of *stages*; a stage begins at a position and is appended, never edited. Together with a position this
+is the whole state of the data.
 
-This version reads plans of one stage with one source; the form on disk is the general one.
+    plan = Plan.of(index)                                       one source for ever
+    plan = Plan.mix([Source(name="web", index=web, weight=7), Source(name="code", index=code, weight=3)])
+    later = plan.append(Stage(first_position=…, seed=…, sources=…))     other weights, T, seed, batch rule, a new source
+    later = plan.skip(40_000, 41_000, at=40_000)                        what made the loss jump is not eaten again
+
+Guarantee: positions before an appended stage mean what they meant (`prefix_hashes` names every plan that this one goes
+on from, so a checkpoint of any of them is recognised). What a new stage does to its sources: see `timeline`. Price: a
+few hundred bytes of JSON per source and stage; no row order is ever stored.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.fingerprint import fingerprint
+from batchwright.sequences.batch_rule import BatchRule
 from batchwright.sequences.index import SequenceIndex
+from batchwright.sequences.stage import Source, Stage, refuse_other_ids
 
 FORMAT = "batchwright-plan"
 VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Source:
-    """A sequence index with a name and a weight (in slots, relative to the other sources of its stage)."""
-
-    name: str
-    index: SequenceIndex
-    weight: int = 1
-
-    def __post_init__(self) -> None:
-        if self.weight < 1:
-            raise InputError(f"source {self.name!r} has the weight {self.weight}", remedy="a whole number from 1")
-
-    def to_dict(self) -> dict[str, Any]:
-        origin = self.index.origin
-        return {
-            "name": self.name,
-            "weight": self.weight,
-            "index": self.index.fingerprint,
-            "rows": self.index.row_count,
-            "store": origin["store"],
-            "split": origin["split"],
-            "packing": origin["packing"],
-            "packing_seed": origin["seed"],
-        }
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Stage:
-    """From `first_position` on: rows of T slots from these sources, in the order that `seed` gives."""
-
-    first_position: int
-    seed: int
-    sources: tuple[Source, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.sources) != 1:
-            raise InputError(
-                f"a stage with {len(self.sources)} sources", remedy="this version reads exactly one source"
-            )
-        if self.first_position != 0:
-            raise InputError(f"the first stage begins at position {self.first_position:,}", remedy="position 0")
-
-    @property
-    def source(self) -> Source:
-        return self.sources[0]
-
-    @property
-    def sequence_length(self) -> int:
-        """T."""
-        return self.source.index.sequence_length
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "first_position": self.first_position,
-            "seed": self.seed,
-            "sequence_length": self.sequence_length,
-            "sources": [source.to_dict() for source in self.sources],
-        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,35 +35,84 @@ class Plan:
     stages: tuple[Stage, ...]
 
     def __post_init__(self) -> None:
-        if len(self.stages) != 1:
-            raise InputError(f"a plan with {len(self.stages)} stages", remedy="this version reads exactly one stage")
+        if not self.stages:
+            raise InputError("a plan with 0 stages", remedy="at least one, from position 0 on")
+        if self.stages[0].first_position != 0:
+            raise InputError(
+                f"the first stage begins at position {self.stages[0].first_position:,}", remedy="position 0"
+            )
+        for before, after in zip(self.stages, self.stages[1:], strict=False):
+            if after.first_position < before.first_position:
+                raise InputError(
+                    f"a stage from position {after.first_position:,} on follows one from "
+                    f"{before.first_position:,} on: it would change the past",
+                    remedy=f"begin it at position {before.first_position:,} or later",
+                )
+        refuse_other_ids(tuple(source for stage in self.stages for source in stage.sources))
 
     @classmethod
     def of(cls, index: SequenceIndex, *, seed: int = 0, name: str = "text") -> "Plan":
         """One index from position 0 on, its rows shuffled anew every epoch."""
-        return cls(stages=(Stage(first_position=0, seed=seed, sources=(Source(name=name, index=index),)),))
+        return cls.mix([Source(name=name, index=index)], seed=seed)
 
-    @cached_property
+    @classmethod
+    def mix(cls, sources: Sequence[Source], *, seed: int = 0, batch: BatchRule | None = None) -> "Plan":
+        """These sources from position 0 on."""
+        return cls(stages=(Stage(first_position=0, seed=seed, sources=tuple(sources), batch=batch),))
+
+    def append(self, stage: Stage) -> "Plan":
+        """This plan, and from the stage's first position on what it says. Raises InputError (it begins before the last
+        one)."""
+        return Plan(stages=(*self.stages, stage))
+
+    def skip(self, first: int, stop: int, *, at: int | None = None) -> "Plan":
+        """This plan without positions [first, stop), decided at position `at` (default: `first`)."""
+        begin = first if at is None else at
+        return self.append(replace(self.stages[-1], first_position=begin, batch=None, skipped=((first, stop),)))
+
+    @property
     def hash(self) -> str:
         """32 hexadecimal digits: equal hash, equal stream."""
-        return fingerprint(self.to_dict())
+        return self.prefix_hashes[-1]
+
+    @cached_property
+    def prefix_hashes(self) -> tuple[str, ...]:
+        """The hash of the first stage alone, of the first two, … of all."""
+        stages = [stage.to_dict() for stage in self.stages]
+        return tuple(fingerprint(_document(stages[:count])) for count in range(1, len(stages) + 1))
 
     @property
     def stage(self) -> Stage:
+        """The only stage. Raises InputError when there are several."""
+        if len(self.stages) != 1:
+            raise InputError(f"a plan with {len(self.stages)} stages has no single one", remedy="plan.stages")
         return self.stages[0]
 
     @property
     def index(self) -> SequenceIndex:
-        return self.stage.source.index
+        """The only index. Raises InputError when there are several."""
+        indexes = self.indexes
+        if len(indexes) != 1:
+            raise InputError(f"a plan over {len(indexes)} sequence indexes has no single one", remedy="plan.indexes")
+        return indexes[0]
+
+    @cached_property
+    def indexes(self) -> tuple[SequenceIndex, ...]:
+        """Every index of every stage, once, in order of appearance."""
+        found = {source.index.fingerprint: source.index for stage in self.stages for source in stage.sources}
+        return tuple(found.values())
 
     @property
     def sequence_length(self) -> int:
-        """T."""
-        return self.stage.sequence_length
+        """T. Raises InputError when it changes from stage to stage."""
+        lengths = sorted({stage.sequence_length for stage in self.stages})
+        if len(lengths) != 1:
+            raise InputError(f"the sequence length of this plan changes: {lengths}", remedy="stage.sequence_length")
+        return lengths[0]
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON; with the indexes at hand, `from_dict` reads it back."""
-        return {"format": FORMAT, "version": VERSION, "stages": [stage.to_dict() for stage in self.stages]}
+        return _document([stage.to_dict() for stage in self.stages])
 
     @classmethod
     def from_dict(cls, value: dict[str, Any], indexes: Iterable[SequenceIndex]) -> "Plan":
@@ -123,25 +120,19 @@ class Plan:
         if value.get("format") != FORMAT or value.get("version") != VERSION:
             raise InputError(f"this is not a {FORMAT} of version {VERSION}")
         known = {index.fingerprint: index for index in indexes}
-        stages = cast("list[dict[str, Any]]", value["stages"])
-        plan = cls(stages=tuple(_stage(stage, known) for stage in stages))
+        try:
+            stages = cast("list[dict[str, Any]]", value["stages"])
+            plan = cls(stages=tuple(Stage.from_dict(stage, known) for stage in stages))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"the plan lacks or garbles {error}") from error
         differences = list(differing(value, plan.to_dict()))
         if differences:
             raise InputError("the plan was made for other data", where="; ".join(differences))
         return plan
 
 
-def _stage(value: dict[str, Any], known: dict[str, SequenceIndex]) -> Stage:
-    sources: list[Source] = []
-    for source in value["sources"]:
-        if source["index"] not in known:
-            raise InputError(
-                f"the plan needs the sequence index {source['index']}, which is not among: "
-                f"{', '.join(known) or 'none'}",
-                remedy=f"build it: split {source['split']!r}, T = {value['sequence_length']}, {source['packing']}",
-            )
-        sources.append(Source(name=source["name"], index=known[source["index"]], weight=source["weight"]))
-    return Stage(first_position=value["first_position"], seed=value["seed"], sources=tuple(sources))
+def _document(stages: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"format": FORMAT, "version": VERSION, "stages": stages}
 
 
 def differing(theirs: Any, ours: Any, path: str = "") -> Iterable[str]:

@@ -66,7 +66,7 @@ class Store(Protocol):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredTokens:
     """One split ("train", "validation") of a token store. `token_count` counts every document's closing `<endoftext>`
-    and no guard; sequence indexes live in `directory / "sequences"`."""
+    and no guard; sequence indexes live in `directory / "sequences"`; `tokenizer` is the hash of the vocabulary."""
 
     directory: Path
     split: str
@@ -76,6 +76,7 @@ class StoredTokens:
     document_count: int
     token_count: int
     shards: tuple[Shard, ...]
+    tokenizer: str = ""
 
     @classmethod
     def of(cls, store: Store, split: str = "train") -> "StoredTokens":
@@ -90,4 +91,6 @@ class StoredTokens:
             document_count=found.document_count,
             token_count=found.token_count,
             shards=tuple(found.shards),
+            # Stores made elsewhere need not know; their ids are then told apart by vocabulary size and end alone.
+            tokenizer=str(getattr(store, "tokenizer_hash", "")),
         )

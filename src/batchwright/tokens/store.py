@@ -181,6 +181,11 @@ class TokenStore:
         return self.manifest.vocabulary_size
 
     @property
+    def tokenizer_hash(self) -> str:
+        """Equal hash, equal ids for every text."""
+        return str(self.manifest.tokenizer["hash"])
+
+    @property
     def document_count(self) -> int:
         return self.manifest.counts().documents
 

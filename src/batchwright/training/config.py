@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.fingerprint import fingerprint
+from batchwright.sequences.batch_rule import BatchRule, ConstantBatch, DoublingBatch, RampedBatch
 
 LossForm = Literal["chunked", "whole"]
 
@@ -24,11 +25,14 @@ FREE_FIELDS = frozenset(
 class TrainingConfig:
     """One training run. Schedules are in tokens (slots of rows, padding included), so a batch can change under them."""
 
-    global_batch_size: int  # sequences per update
+    global_batch_size: int  # sequences per update; with a ramp, of those after it
     micro_batch_size: int  # sequences per forward and backward
     sequence_length: int  # T, tokens per sequence
     tokens: int  # the run's whole budget, in slots; rounded up to whole steps
     learning_rate: float  # the peak
+    ramp: Literal["linear", "doubling"] | None = None  # how the global batch grows; none: it is the same from the start
+    ramp_from: int | None = None  # sequences of the first updates
+    ramp_tokens: int | None = None  # linear: the slots until the full batch; doubling: between one and the next
     seed: int = 0  # names the fresh weights
     isolate: bool = True  # documents in a row do not see each other
     loss: LossForm = "chunked"  # hold a few slots' logits at a time, or all of a micro-batch's
@@ -53,7 +57,14 @@ class TrainingConfig:
         slots = self.global_batch_size * self.sequence_length
         _need(slots < 2**62, "global_batch_size × sequence_length", f"{slots:,}", "below 2⁶²: positions are 64-bit")
         _need(self.tokens < 2**62, "tokens", f"{self.tokens:,}", "below 2⁶²: positions are 64-bit")
-        for name in ("evaluate_every_tokens", "evaluate_sequences", "checkpoint_every_tokens", "threads"):
+        for name in (
+            "evaluate_every_tokens",
+            "evaluate_sequences",
+            "checkpoint_every_tokens",
+            "threads",
+            "ramp_from",
+            "ramp_tokens",
+        ):
             value = getattr(self, name)
             _need(value is None or value >= 1, name, value, "at least 1, or left out")
         _need(self.threads is None or self.threads <= MOST_THREADS, "threads", self.threads, f"at most {MOST_THREADS}")
@@ -66,11 +77,26 @@ class TrainingConfig:
         _need(self.clip_norm is None or self.clip_norm > 0, "clip_norm", self.clip_norm, "above 0, or left out")
         _need(self.decay in ("cosine", "linear", "constant"), "decay", self.decay, "cosine, linear or constant")
         _need(self.loss in ("chunked", "whole"), "loss", self.loss, "chunked or whole")
+        if len({self.ramp is None, self.ramp_from is None, self.ramp_tokens is None}) > 1:
+            raise InputError(
+                f"ramp = {self.ramp}, ramp_from = {self.ramp_from}, ramp_tokens = {self.ramp_tokens}",
+                remedy="all three of them, or none",
+            )
+        assert self.batch_rule  # checks its sizes
         if self.warmup_tokens >= self.tokens > 0:
             raise InputError(
                 f"the warm-up of {self.warmup_tokens:,} tokens fills the whole run of {self.tokens:,}",
                 remedy=f"warmup_tokens = {self.tokens // 50} (2 %)",
             )
+
+    @property
+    def batch_rule(self) -> BatchRule:
+        """The global batch by slots seen."""
+        if self.ramp is None or self.ramp_from is None or self.ramp_tokens is None:
+            return ConstantBatch(size=self.global_batch_size)
+        if self.ramp == "doubling":
+            return DoublingBatch(first=self.ramp_from, last=self.global_batch_size, every=self.ramp_tokens)
+        return RampedBatch(first=self.ramp_from, last=self.global_batch_size, over=self.ramp_tokens)
 
     @property
     def hash(self) -> str:

@@ -15,13 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
 from batchwright.batches.evaluation import evaluation_batches
-from batchwright.batches.geometry import BatchGeometry
-from batchwright.batches.loader import BatchLoader
+from batchwright.batches.loader import BatchLoader, check_budget
+from batchwright.batches.schedule import BatchSchedule, ScheduledGeometry
+from batchwright.batches.step import Step
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.files import WriterLock
 from batchwright.model.config import ModelConfig
@@ -91,23 +92,21 @@ class Trainer:
     ) -> None:
         self.model_config, self.config, self.plan = model_config, training_config, plan
         self.directory = run_directory
-        self.geometry = BatchGeometry(
-            global_batch_size=training_config.global_batch_size,
-            micro_batch_size=training_config.micro_batch_size,
-            sequence_length=training_config.sequence_length,
-        )
+        _check_lengths(model_config, training_config, plan)
+        self.batches = BatchSchedule(plan, training_config.batch_rule)
+        check_budget(self.batches, training_config.tokens)
         self._validation, self._bytes_per_token = validation, validation_bytes_per_token
         self._observers, self._on_record = tuple(observers), on_record
         self._schedule = LearningRateSchedule.of(training_config)
         self._checkpoints = Checkpoints(run_directory / CHECKPOINTS_NAME, keep=training_config.keep_checkpoints)
-        for index in (plan.index, validation):
+        for index in (*plan.indexes, validation):
             if index is not None:
                 _check_vocabulary(model_config, index)
 
     @property
     def total_steps(self) -> int:
         """Updates in the whole run: the budget of tokens, rounded up to whole steps."""
-        return -(-self.config.tokens // self.geometry.tokens_per_step)
+        return self.batches.steps_for(self.config.tokens)
 
     def run(self, *, until_step: int | None = None) -> RunResult:
         """Train to the end of the budget, or to `until_step`; resumes where the directory says.
@@ -145,7 +144,8 @@ class Trainer:
         self._checkpoints.remove_unfinished()
         newest = self._checkpoints.newest()
         progress = None if newest is None else read_progress(newest)
-        loader = BatchLoader(self.plan, self.geometry)
+        geometry = ScheduledGeometry(schedule=self.batches, micro_batch_size=self.config.micro_batch_size)
+        loader = BatchLoader(self.plan, geometry)
         if progress is not None:
             self._check_same(progress, str(newest))
             loader.restore(progress.data)
@@ -159,9 +159,9 @@ class Trainer:
         run.step, run.tokens = progress.step, progress.tokens
         return run, progress.step
 
-    def _step(self, run: _Run, batches: Any) -> None:
+    def _step(self, run: _Run, batches: Step) -> None:
         """One update, and whatever is due after it."""
-        before, ahead = run.tokens, self.geometry.tokens_per_step
+        before, ahead = run.tokens, batches.tokens
         record = train_step(
             run.model,
             run.optimizer,
@@ -237,6 +237,21 @@ class Trainer:
 def _crosses(every: int | None, before: int, after: int) -> bool:
     """Whether a multiple of `every` lies in (before, after]."""
     return every is not None and before // every != after // every
+
+
+def _check_lengths(model: ModelConfig, config: TrainingConfig, plan: Plan) -> None:
+    """The recipe's T is the one that the plan begins with, and the model can read the longest."""
+    first, longest = plan.stages[0].sequence_length, max(stage.sequence_length for stage in plan.stages)
+    if config.sequence_length != first:
+        raise InputError(
+            f"the recipe trains on sequences of {config.sequence_length:,} tokens, the plan has rows of {first:,}",
+            remedy=f"sequence_length = {first}, or an index of T = {config.sequence_length}",
+        )
+    if longest > model.sequence_length:
+        raise InputError(
+            f"the plan has rows of {longest:,} tokens, the model reads {model.sequence_length:,}",
+            remedy=f"[model] sequence_length = {longest}",
+        )
 
 
 def _check_vocabulary(config: ModelConfig, index: SequenceIndex) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.files import WriterLock, translated, write_atomic
-from batchwright.recipe import Recipe
+from batchwright.recipe import Recipe, SourceRecipe
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan
+from batchwright.sequences.stage import Source, weight_of
 from batchwright.tokens.store import TokenStore
 from batchwright.training.checkpoint import Checkpoints, read_progress
 from batchwright.training.evaluation import Evaluation
@@ -37,7 +38,9 @@ class RunData:
 
 def open_data(recipe: Recipe) -> RunData:
     """The rows of a recipe; builds the sequence indexes that are not there yet."""
-    store = TokenStore.open(Path(recipe.data.store))
+    named = recipe.data.sources or (SourceRecipe(name="text", store=recipe.data.store),)
+    stores = [TokenStore.open(Path(source.store)) for source in named]
+    store = stores[0]
     wanted = {
         "sequence_length": recipe.training.sequence_length,
         "packing": recipe.data.packing,
@@ -46,7 +49,18 @@ def open_data(recipe: Recipe) -> RunData:
     held_out = store.split("validation").counts
     return RunData(
         store=store,
-        plan=Plan.of(open_index(store, split="train", **wanted), seed=recipe.data.seed),
+        plan=Plan.mix(
+            [
+                Source(
+                    name=source.name,
+                    index=open_index(opened, split="train", **wanted),
+                    weight=weight_of(source.weight),
+                    epoch_cap=None if source.epoch_cap is None else weight_of(source.epoch_cap),
+                )
+                for source, opened in zip(named, stores, strict=True)
+            ],
+            seed=recipe.data.seed,
+        ),
         validation=open_index(store, split="validation", **wanted) if held_out.documents else None,
         validation_bytes_per_token=held_out.text_bytes / held_out.tokens if held_out.tokens else None,
     )
