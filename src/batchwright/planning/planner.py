@@ -165,8 +165,14 @@ def _reasons(
     even = (
         "the rank's whole share at once"
         if geometry.accumulation == 1
-        else f"the rank's share in as few parts as fit, {geometry.accumulation}, of equal size"
+        else f"the rank's share in {geometry.accumulation} parts of equal size"
     )
+    largest_or_fastest = (
+        f"{even}, the largest that fit; smaller ones may be faster (batchwright measure throughput)"
+        if fastest is None
+        else f"{even}; {fastest} measured fastest"
+    )
+    at = f"reached in the {memory.peak.phase} ({memory.peak.name})"
     return (
         Reason(
             name="global_batch_size",
@@ -184,9 +190,7 @@ def _reasons(
         Reason(
             name="micro_batch_size",
             value=f"{geometry.micro_batch_size:,} sequences",
-            because=f"{even}; the fastest may be smaller (batchwright measure throughput)"
-            if fastest is None
-            else f"{even}; {fastest} measured fastest",
+            because=largest_or_fastest,
             source=by_form if fastest is None else "measured here",
         ),
         Reason(
@@ -198,7 +202,7 @@ def _reasons(
         Reason(
             name="peak memory",
             value=format_bytes(memory.peak_bytes),
-            because=f"reached in the {memory.peak.phase} ({memory.peak.name}); {memory.proportions.batch_share:.0%} of it grows with B",
+            because=f"{at}; {memory.proportions.batch_share:.0%} of it grows with B",
             source=by_form,
         ),
     )
