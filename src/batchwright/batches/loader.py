@@ -46,7 +46,7 @@ class BatchLoader:
         ring: int | None = None,
         prefetch: int = 0,
         certify: bool = True,
-        allocate: Allocate = np.empty,
+        allocate: Allocate | None = None,
     ) -> None:
         self.plan, self.geometry, self.rank = plan, geometry, rank
         self._parts = [geometry.rows_of_micro_batch(rank, number) for number in range(geometry.accumulation)]
