@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from batchwright.batches.paired_copy import LINE_BYTES
 from batchwright.foundation.units import MiB
 
-# Ids of a micro-batch from this size on are written past the cache, which could not keep them until they are used.
+# From this size on, a micro-batch's ids are written past the cache, which could not keep them until they are used.
 _CACHE_BYTES = 4 * MiB
-_LINE_BYTES = 64
 
 Allocate = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
 
 
 class BatchArrays(NamedTuple):
-    """One micro-batch's memory, all of it written by the gathering loop, which remembers what lies there and leaves it
-    where it stays the same: `filled[b]` slots of row b are targets, its first `leading[b]` position ids are 0, 1, 2 …,
+    """One micro-batch's memory, all of it written by the gathering loop, which remembers what lies there and leaves
+    alone what stays the same: `filled[b]` slots of row b are targets, its first `leading[b]` position ids are 0, 1, 2 …
     and of `cu_seqlens`, always complete, `segments[0]` + 1 entries count, the others repeat B·T. So nobody else writes
     into these arrays. `touched` keeps the compiler from leaving out reading ahead."""
 
@@ -44,16 +44,23 @@ class BatchArrays(NamedTuple):
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """np.empty on a cache line: 10-20 % faster to write than where the allocator happens to begin."""
     size = math.prod(shape) * dtype.itemsize
-    raw = np.empty(size + _LINE_BYTES, np.uint8)
-    first = -raw.ctypes.data % _LINE_BYTES
+    raw = np.empty(size + LINE_BYTES, np.uint8)
+    first = -raw.ctypes.data % LINE_BYTES
     return raw[first : first + size].view(dtype).reshape(shape)
 
 
 def new_arrays(
-    micro_batch_size: int, sequence_length: int, ids_dtype: DTypeLike, allocate: Allocate | None = None
+    micro_batch_size: int,
+    sequence_length: int,
+    ids_dtype: DTypeLike,
+    allocate: Allocate | None = None,
+    *,
+    read_soon: bool = False,
 ) -> BatchArrays:
-    """Fresh memory for a (B, T) micro-batch."""
+    """Fresh memory for a (B, T) micro-batch. What is read again at once, by the certificate, stays in the cache however
+    large it is."""
     shape = (micro_batch_size, sequence_length)
+    id_bytes = 2 * np.dtype(ids_dtype).itemsize * math.prod(shape)
     allocate = aligned_empty if allocate is None else allocate
     arrays = BatchArrays(
         inputs=allocate(shape, np.dtype(ids_dtype)),
@@ -68,7 +75,7 @@ def new_arrays(
         leading=np.zeros(micro_batch_size, np.int64),
         segments=np.zeros(1, np.int64),
         touched=np.zeros(1, np.int64),
-        past_cache=np.array([2 * np.dtype(ids_dtype).itemsize * math.prod(shape) >= _CACHE_BYTES]),
+        past_cache=np.array([not read_soon and id_bytes >= _CACHE_BYTES]),
     )
     arrays.loss_mask[...] = False
     arrays.cu_seqlens[...] = micro_batch_size * sequence_length

@@ -117,10 +117,9 @@ def _touch(table: RowTable, ids: StoredIds, rows: NDArray[np.int64]) -> int:
 @hot_loop
 def _lay_ids(ids: StoredIds, start: int, stop: int, b: int, slot: int, out: BatchArrays) -> None:
     """The targets at the addresses [start, stop), and their inputs, from slot on."""
-    shard = array_at(ids.firsts, start)
-    source = view_at(ids.addresses[shard], start - 1 - ids.firsts[shard], stop - start + 1, ids.like)
-    last = slot + stop - start
-    copy_paired(source, out.inputs[b, slot:last], out.targets[b, slot:last], out.past_cache[0])
+    shard, length = array_at(ids.firsts, start), stop - start
+    source = view_at(ids.addresses[shard], start - 1 - ids.firsts[shard], length + 1, ids.like)
+    copy_paired(source, out.inputs[b, slot : slot + length], out.targets[b, slot : slot + length], out.past_cache[0])
 
 
 @hot_loop

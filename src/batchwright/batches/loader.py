@@ -126,7 +126,8 @@ class BatchLoader:
         self._position = position
 
     def _memory(self) -> BatchArrays:
-        return new_arrays(self.geometry.micro_batch_size, self.geometry.sequence_length, self._dtype, self._allocate)
+        size, length = self.geometry.micro_batch_size, self.geometry.sequence_length
+        return new_arrays(size, length, self._dtype, self._allocate, read_soon=self._certify)
 
     def _certifier(self) -> Certifier | None:
         return Certifier(self.geometry.sequence_length) if self._certify else None

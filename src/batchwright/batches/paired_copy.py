@@ -4,9 +4,15 @@
     inputs   ␃ a b c              targets[i] = source[i + 1]
     targets    a b c ␃
 
-Why not two loops of Python: a compiler that cannot know that the three arrays lie apart copies them one id at a time,
-or in two passes. Here the loop is written for it, 32 ids per turn, and it picks the machine's own registers. Price:
-10-30 % less time than two vectorised loops on random rows; the caller has checked the bounds and that nothing overlaps.
+Whole cache lines of the targets per turn, the ends one id at a time. A large batch is written past the cache, which
+could not keep it and would first read from memory what is about to be overwritten.
+
+Why not two loops of Python: the compiler must fear that the arrays overlap, and it has no words for writing past the
+cache. Price: 10 % less time than those loops in the cache, up to 45 % less beyond it, for sixty lines below Python. The
+caller has checked the bounds and that the three arrays lie apart.
+
+What was tried and is slower (`python -m benchmarks.rivals`, B = 512): ends as whole lines that overlap their neighbours,
+and ends of their own for either way of writing.
 """
 
 from typing import Any, cast
@@ -18,7 +24,7 @@ from numpy.typing import NDArray
 
 from batchwright.foundation.compiled import hot_loop
 
-_LINE_BYTES = 64
+LINE_BYTES = 64
 _llvm, _numba_types, _loops = cast("Any", ir), cast("Any", types), cast("Any", cgutils)
 
 
@@ -33,7 +39,7 @@ def _declare(typing_context: Any, source: Any, inputs: Any, targets: Any, past_c
         read, count = views[0].data, builder.extract_value(views[1].shape, 0)
         writes = views[1].data, views[2].data
         number, item_bytes = count.type, writes[0].type.pointee.width // 8
-        lanes = _LINE_BYTES // item_bytes
+        lanes = LINE_BYTES // item_bytes
 
         def copy(first: Any, lanes: int, align: int, past_cache: bool) -> None:
             for shift, write in enumerate(writes):
@@ -45,9 +51,9 @@ def _declare(typing_context: Any, source: Any, inputs: Any, targets: Any, past_c
                 copy(first, lanes, align, past_cache)
 
         def offset(pointer: Any) -> Any:
-            return builder.and_(builder.ptrtoint(pointer, number), number(_LINE_BYTES - 1))
+            return builder.and_(builder.ptrtoint(pointer, number), number(LINE_BYTES - 1))
 
-        missing = builder.and_(builder.neg(offset(writes[0])), number(_LINE_BYTES - 1))
+        missing = builder.and_(builder.neg(offset(writes[0])), number(LINE_BYTES - 1))
         head = builder.udiv(missing, number(item_bytes))
         head = builder.select(builder.icmp_signed("<", head, count), head, count)
         whole = builder.add(head, builder.and_(builder.sub(count, head), number(-lanes)))
@@ -55,7 +61,7 @@ def _declare(typing_context: Any, source: Any, inputs: Any, targets: Any, past_c
         copy_range(number(0), head, 1)
         with builder.if_else(builder.and_(aligned, arguments[3])) as (past, through):
             with past:
-                copy_range(head, whole, lanes, _LINE_BYTES, True)
+                copy_range(head, whole, lanes, LINE_BYTES, True)
             with through:
                 copy_range(head, whole, lanes)
         copy_range(whole, count, 1)
@@ -110,7 +116,7 @@ def settle() -> None:
     _settle()
 
 
-def copy_paired_reference(source: NDArray[Any], inputs: NDArray[Any], targets: NDArray[Any]) -> None:
+def copy_paired_reference(source: NDArray[Any], inputs: NDArray[Any], targets: NDArray[Any], past_cache: bool) -> None:
     """The same in numpy: what `copy_paired` is tested against."""
     inputs[...] = source[:-1].astype(inputs.dtype, copy=False)
     targets[...] = source[1:].astype(targets.dtype, copy=False)
