@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("startup", "loader", "prepare")
+NAMES = ("startup", "loader", "rivals.__main__", "cold", "resume", "prepare")
 
 
 def main(names: list[str]) -> None:

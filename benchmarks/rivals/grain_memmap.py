@@ -1,0 +1,49 @@
+"""grain: a MapDataset over a memory map of fixed chunks, shuffled and batched, read by its default threads."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from benchmarks.rivals.contender import Stream, Variant
+from benchmarks.rivals.corpus import Corpus, T
+from benchmarks.rivals.environments import Environment
+
+ENVIRONMENT = Environment(name="grain", requirements=("numpy==2.4.6", "grain==0.2.18"))
+
+
+def convert(corpus: Corpus) -> None:
+    """It reads the plain file."""
+
+
+class Chunks:
+    """grain's random access protocol."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.tokens = corpus.tokens
+
+    def __len__(self) -> int:
+        return (len(self.tokens) - 1) // T
+
+    def __getitem__(self, i: int) -> Any:
+        return self.tokens[i * T : i * T + T + 1].astype(np.int64)
+
+
+def opened(corpus: Corpus, B: int, state: Any) -> Stream:
+    import grain
+
+    steps = grain.MapDataset.source(Chunks(corpus)).seed(0).shuffle().repeat().batch(B, drop_remainder=True)
+    stream: Any = iter(steps.to_iter_dataset())
+    if state is not None:
+        stream.set_state(state)
+
+    def batches() -> Iterator[Any]:
+        for ids in stream:
+            yield ids[:, :-1], ids[:, 1:]
+
+    return Stream(batches=batches(), state=stream.get_state)
+
+
+VARIANTS = {
+    "grain MapDataset (memmap)": Variant(produces="(B, T + 1) int64, inputs and targets views of it", open=opened)
+}
