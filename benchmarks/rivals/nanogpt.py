@@ -1,4 +1,4 @@
-"""nanoGPT's `get_batch`, word for word: random windows of a memory map opened anew for every batch, with replacement."""
+"""nanoGPT's `get_batch`, word for word: random windows of a memory map opened for every batch, with replacement."""
 
 from collections.abc import Iterator
 from typing import Any

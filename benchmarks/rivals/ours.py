@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def convert(corpus: Corpus) -> None:
     out, tokens, ends = corpus.converted("batchwright"), corpus.tokens, corpus.ends
     out.mkdir(exist_ok=True)
     cuts = [len(ends) * k // _SHARDS for k in range(_SHARDS + 1)]
-    for number, (first, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for number, (first, stop) in enumerate(pairwise(cuts)):
         path, begin = out / f"{number:05}.tokens", int(ends[first - 1]) if first else 0
         if path.with_suffix(".documents").exists():
             continue

@@ -60,6 +60,7 @@ VARIANTS = {
     "torch DataLoader, 2 workers": Variant(
         produces="inputs, targets int64, through shared memory",
         open=lambda corpus, B, state: opened(corpus, B, state, 2, False),
+        ahead=4,
     ),
     "torchdata StatefulDataLoader": Variant(
         produces="inputs, targets int64",

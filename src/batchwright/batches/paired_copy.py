@@ -11,8 +11,7 @@ Why not two loops of Python: the compiler must fear that the arrays overlap, and
 cache. Price: 10 % less time than those loops in the cache, up to 45 % less beyond it, for sixty lines below Python. The
 caller has checked the bounds and that the three arrays lie apart.
 
-What was tried and is slower (`python -m benchmarks.rivals`, B = 512): ends as whole lines that overlap their neighbours,
-and ends of their own for either way of writing.
+Tried and slower at B = 512: ends as whole lines that overlap their neighbours; ends apart for either way of writing.
 """
 
 from typing import Any, cast
