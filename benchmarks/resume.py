@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.cold import drop
 from benchmarks.corpora import CORPORA
 from benchmarks.rivals.corpus import EOT, VOCABULARY, T
-from benchmarks.rivals.ours import open_store
+from benchmarks.rivals.ours import load_machine_code, open_store
 
 B = 32
 SHARD_TOKENS = 2**27
@@ -72,7 +72,7 @@ def resume(directory: Path, state: str) -> dict[str, float]:
     from batchwright.sequences.plan import Plan
 
     loading = time.perf_counter()
-    _load_machine_code(directory)
+    load_machine_code(directory)
     began = time.perf_counter()
     index = build_index(open_store(directory), sequence_length=T)
     geometry = BatchGeometry(global_batch_size=B, micro_batch_size=B, sequence_length=T)
@@ -84,19 +84,6 @@ def resume(directory: Path, state: str) -> dict[str, float]:
     done = time.perf_counter()
     assert batch.positions[0] == json.loads(state)["position"]
     return {"open": opened - began, "batch": done - opened, "all": done - began, "code": began - loading}
-
-
-def _load_machine_code(directory: Path) -> None:
-    """Every compiled loop on the way to a batch, called with no row at all: nothing of the data is touched."""
-    from batchwright.batches.buffers import new_arrays
-    from batchwright.batches.certificate import Certifier
-    from batchwright.batches.collate import Collator
-    from batchwright.foundation.permutation import KeyedPermutation
-    from batchwright.sequences.index_build import build_index
-
-    nothing, arrays = KeyedPermutation(size=1, key=0).forward_range(0, 0), new_arrays(1, T, np.int64)
-    Collator(build_index(open_store(directory), sequence_length=T)).collate(arrays, nothing, nothing, 0)
-    Certifier(T).certificate(arrays.inputs, arrays.targets, arrays.loss_mask, arrays.positions)
 
 
 def main(arguments: Sequence[str] = ()) -> None:

@@ -59,6 +59,19 @@ def open_store(directory: Path) -> Store:
     )
 
 
+def load_machine_code(directory: Path) -> None:
+    """Every compiled loop on the way to a batch, called with no row at all: nothing of the data is touched."""
+    from batchwright.batches.buffers import new_arrays
+    from batchwright.batches.certificate import Certifier
+    from batchwright.batches.collate import Collator
+    from batchwright.foundation.permutation import KeyedPermutation
+    from batchwright.sequences.index_build import build_index
+
+    nothing, arrays = KeyedPermutation(size=1, key=0).forward_range(0, 0), new_arrays(1, T, np.int64)
+    Collator(build_index(open_store(directory), sequence_length=T)).collate(arrays, nothing, nothing, 0)
+    Certifier(T).certificate(arrays.inputs, arrays.targets, arrays.loss_mask, arrays.positions)
+
+
 def convert(corpus: Corpus) -> None:
     """A store of two shards, and both sequence indexes."""
     from batchwright.foundation.array_file import ArrayFileWriter
