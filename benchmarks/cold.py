@@ -102,10 +102,13 @@ def _lines(directory: Path, rounds: int, most_steps: int) -> Iterator[str]:
                 whole.append(fresh(directory, block, checked, most_steps))
             middle = {name: statistics.median(one[name] for one in whole) for name in whole[0]}
             end_to_end = statistics.median(reading) * middle["share"]
+            ratio = statistics.median(
+                one["all"] / one["share"] / read for one, read in zip(whole, reading, strict=True)
+            )
             yield (
                 f"| {block} | {'checked before' if checked else 'first touch'} | {middle['first']:.3f} | "
                 f"{middle['ten']:.3f} | {middle['all']:.3f} ({middle['share']:.0%} of the epoch) | "
-                f"{middle['read'] / 1e6:,.0f} | {end_to_end:.3f} | {middle['all'] / end_to_end:.2f}× | "
+                f"{middle['read'] / 1e6:,.0f} | {end_to_end:.3f} | {ratio:.2f}× | "
                 f"{size / 1e6 / statistics.median(reading):,.0f} |"
             )
 
