@@ -4,6 +4,7 @@ import importlib
 import sys
 
 NAMES = ("startup", "loader", "packing", "index", "prepare", "attention", "provenance")
+NAMES = ("startup", "loader", "rivals.__main__", "cold", "resume", "prepare")
 
 
 def main(names: list[str]) -> None:

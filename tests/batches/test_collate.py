@@ -87,12 +87,14 @@ def check_batch(batch: Batch, store: SmallStore, index: SequenceIndex, rows: lis
 @pytest.mark.parametrize("packing", [BestFit(window_documents=4, block_documents=2), Concatenate()])
 @pytest.mark.parametrize("sequence_length", [2, 6, 200])
 @pytest.mark.parametrize(("dtype", "out"), [("<u2", "int64"), ("<u2", "uint16"), ("<u4", "int64"), ("<u4", "uint32")])
+@pytest.mark.parametrize("past_cache", [False, True])
 def test_every_slot_is_what_the_segment_rule_says(
-    tmp_path: Path, packing: Packing, sequence_length: int, dtype: str, out: str
+    tmp_path: Path, packing: Packing, sequence_length: int, dtype: str, out: str, past_cache: bool
 ) -> None:
     store = write_store(tmp_path, LENGTHS, shard_documents=4, dtype=dtype)
     index = build_index(store, sequence_length=sequence_length, packing=packing)
     collator, arrays = Collator(index), new_arrays(3, sequence_length, out)
+    arrays.past_cache[0] = past_cache
     for first in range(0, index.row_count, 3):
         rows = np.arange(first, min(first + 3, index.row_count))
         batch = collator.collate(arrays, placed(rows, 10 + first))

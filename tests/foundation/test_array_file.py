@@ -98,3 +98,23 @@ def test_a_failed_writer_leaves_no_file(tmp_path: Path):
     with pytest.raises(TypeError), ArrayFileWriter(tmp_path / "a", "tokens", "<u2") as file:
         file.append(np.zeros(3, "<u4"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_ahead_checks_nothing_and_ends_at_the_payload(tmp_path: Path):
+    path = tmp_path / "a"
+    with ArrayFileWriter(path, "tokens", "<u2") as writer:
+        writer.append(np.zeros(BLOCK_BYTES // 2 + 7, "<u2"))
+    content = bytearray(path.read_bytes())
+    content[HEADER_BYTES + BLOCK_BYTES + 3] ^= 1
+    path.write_bytes(content)
+    file = ArrayFile.open(path, "tokens")
+    file.read_ahead(0, file.count)
+    file.read_ahead(5, 5)
+    assert file.unchecked.tolist() == [1, 1]
+    file.check(0, 1)
+    with pytest.raises(CorruptDataError):
+        file.check(0, file.count)
+    empty = tmp_path / "empty"
+    with ArrayFileWriter(empty, "tokens", "<u2"):
+        pass
+    ArrayFile.open(empty, "tokens").read_ahead(0, 0)

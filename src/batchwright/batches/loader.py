@@ -65,7 +65,7 @@ class BatchLoader:
         prefetch: int = 0,
         certify: bool = True,
         even_attention: bool = False,
-        allocate: Allocate = np.empty,
+        allocate: Allocate | None = None,
     ) -> None:
         if isinstance(geometry, BatchGeometry):
             timeline = Timeline(plan)

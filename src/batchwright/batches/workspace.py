@@ -22,7 +22,7 @@ class Workspace:
         self,
         *,
         dtype: np.dtype[Any],
-        allocate: Allocate,
+        allocate: Allocate | None,
         certify: bool,
         ring: int | None = None,
         ahead: int = 0,
@@ -60,4 +60,4 @@ class Workspace:
         return self._certifier
 
     def _new(self) -> BatchArrays:
-        return new_arrays(*self._shape, self._dtype, self._allocate)
+        return new_arrays(*self._shape, self._dtype, self._allocate, read_soon=self._certify)

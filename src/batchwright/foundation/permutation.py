@@ -126,11 +126,11 @@ class KeyedPermutation:
         if not 0 <= self.key <= _MASK:
             raise InputError(f"a permutation's key is a 64-bit number, not {self.key}")
 
-    @property
+    @cached_property
     def right_bits(self) -> int:
         return self._bits - self._bits // 2
 
-    @property
+    @cached_property
     def left_bits(self) -> int:
         return self._bits // 2
 
