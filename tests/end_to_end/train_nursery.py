@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import xxhash
 
 from batchwright.model.config import ModelConfig
 from batchwright.sequences.index import SequenceIndex
@@ -41,8 +42,9 @@ TRAINING = TrainingConfig(
 class UncutLog(RunLog):
     """The broken twin."""
 
-    def __init__(self, path: Path, *, committed_bytes: int) -> None:
-        super().__init__(path, committed_bytes=path.stat().st_size if path.exists() else 0)
+    def __init__(self, path: Path, *, committed_bytes: int, committed_xxh3: str = "") -> None:
+        content = path.read_bytes() if path.exists() else b""
+        super().__init__(path, committed_bytes=len(content), committed_xxh3=xxhash.xxh3_128_hexdigest(content))
 
 
 def main(store: Path, twin: str) -> None:

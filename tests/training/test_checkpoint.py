@@ -14,6 +14,7 @@ import torch
 
 from batchwright.foundation.errors import CorruptDataError, InputError, ResourceError
 from batchwright.foundation.files import read_json, write_json
+from batchwright.foundation.fingerprint import fingerprint
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.checkpoint import Checkpoints, Progress, load_model, read_progress, restore
@@ -43,6 +44,7 @@ def progress(step: int) -> Progress:
         tokens=4 * step,
         data={"position": step, "plan": "p"},
         log_bytes=100 * step,
+        log_xxh3="0" * 32,
         model=SHAPE.to_dict(),
         training=TRAINING.same_run(),
         machine={"threads": 1},
@@ -156,7 +158,8 @@ def test_a_state_of_another_kind_or_version_is_refused(tmp_path: Path) -> None:
     write_json(path / "state.json", {**state, "format": "something"})
     with pytest.raises(CorruptDataError, match="not a batchwright-checkpoint"):
         read_progress(path)
-    write_json(path / "state.json", {name: value for name, value in state.items() if name != "tokens"})
+    less = {name: value for name, value in state.items() if name not in ("tokens", "seal")}
+    write_json(path / "state.json", {**less, "seal": fingerprint(less)})
     with pytest.raises(CorruptDataError, match="lacks 'tokens'"):
         read_progress(path)
 
@@ -166,3 +169,13 @@ def test_tenth_comes_after_ninth(tmp_path: Path) -> None:
     for step in (8, 9, 10):
         checkpoints.write(progress(step), *trained(1))
     assert [path.name for path in checkpoints.committed()] == ["step-8", "step-9", "step-10"]
+
+
+def test_no_flipped_bit_of_the_state_is_believed(tmp_path: Path) -> None:
+    path = Checkpoints(tmp_path).write(progress(3), *trained(1))
+    written, content = read_progress(path), (path / "state.json").read_bytes()
+    for at in range(len(content)):
+        (path / "state.json").write_bytes(content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :])
+        # White space for white space says the same; everything else is found.
+        with contextlib.suppress(CorruptDataError, InputError):
+            assert read_progress(path) == written

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from batchwright.foundation.errors import CorruptDataError
 from batchwright.training.run_log import RunLog, read_log
@@ -11,7 +12,8 @@ from batchwright.training.run_log import RunLog, read_log
 def test_records_come_back_to_the_last_bit(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "log", committed_bytes=0)
     log.append({"loss": 0.1 + 0.2, "tokens": 2**62})
-    assert log.commit() == (tmp_path / "log").stat().st_size
+    content = (tmp_path / "log").read_bytes()
+    assert log.commit() == (len(content), xxhash.xxh3_128_hexdigest(content))
     log.close()
     assert read_log(tmp_path / "log") == [{"loss": 0.1 + 0.2, "tokens": 2**62}]
 
@@ -19,13 +21,27 @@ def test_records_come_back_to_the_last_bit(tmp_path: Path) -> None:
 def test_what_stands_behind_the_checkpoint_is_cut(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "log", committed_bytes=0)
     log.append({"step": 1})
-    committed = log.commit()
+    size, digest = log.commit()
     log.append({"step": 2})
     log.close()
-    log = RunLog(tmp_path / "log", committed_bytes=committed)
+    log = RunLog(tmp_path / "log", committed_bytes=size, committed_xxh3=digest)
     log.append({"step": 2, "again": True})
+    size, digest = log.commit()
     log.close()
     assert read_log(tmp_path / "log") == [{"step": 1}, {"step": 2, "again": True}]
+    RunLog(tmp_path / "log", committed_bytes=size, committed_xxh3=digest).close()
+
+
+def test_a_log_that_was_changed_is_not_gone_on_with(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "log", committed_bytes=0)
+    log.append({"loss": 5.25})
+    size, digest = log.commit()
+    log.close()
+    content = (tmp_path / "log").read_bytes()
+    for at in range(len(content)):
+        (tmp_path / "log").write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        with pytest.raises(CorruptDataError, match="are not those of when the checkpoint was made"):
+            RunLog(tmp_path / "log", committed_bytes=size, committed_xxh3=digest)
 
 
 def test_an_unfinished_line_is_left_out_and_a_garbled_one_is_named(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
     model.safetensors       the weights by name
     optimizer.safetensors   step, exp_avg, exp_avg_sq, each `/` the weight's name
-    state.json              position and plan of the data, tokens, both configurations, length of the log, versions,
-                            and size and xxh3-128 of the two files above
+    state.json              position and plan of the data, tokens, both configurations, length and hash of the log,
+                            versions, size and xxh3-128 of the two files above, and its own seal
 
 Guarantee: built aside, every file and the directory synced, then renamed: whatever the moment of a crash, the newest
 `step-N` is complete. Every byte is checked when it is read. Price: 12·P bytes written per checkpoint (0.25 M weights:
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from batchwright.foundation.errors import CorruptDataError, InputError, ResourceError
 from batchwright.foundation.files import TEMPORARY_SUFFIX, read_json, sync_directory, translated, write_json
-from batchwright.foundation.fingerprint import hash_file
+from batchwright.foundation.fingerprint import fingerprint, hash_file
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.optimizer import optimizer_tensors, restore_optimizer
@@ -44,6 +44,7 @@ class Progress:
     tokens: int  # slots seen
     data: dict[str, Any]  # the loader's state: position and plan
     log_bytes: int  # length of metrics.jsonl
+    log_xxh3: str  # its content, so far
     model: dict[str, Any]  # ModelConfig.to_dict()
     training: dict[str, Any]  # TrainingConfig.same_run()
     machine: dict[str, Any]  # threads and versions; for people, never compared
@@ -78,7 +79,9 @@ class Checkpoints:
         for name, tensors in zip(TENSOR_FILES, (weights, optimizer_tensors(model, optimizer)), strict=True):
             _save(building / name, tensors)
         sealed = {name: _seal(building / name) for name in TENSOR_FILES}
-        write_json(building / "state.json", {"format": FORMAT, "version": VERSION, "files": sealed, **vars(progress)})
+        state = {"format": FORMAT, "version": VERSION, "files": sealed, **vars(progress)}
+        # A position with one flipped bit is a position, too: the state is sealed like the tensors.
+        write_json(building / "state.json", {**state, "seal": fingerprint(state)})
         with translated(final):
             sync_directory(building)
             _remove(final)  # only ever an older try at the same step, which its owner chose not to resume from
@@ -109,6 +112,14 @@ def read_progress(path: Path) -> Progress:
         raise InputError(
             f"a checkpoint of format version {state.get('version')}, and this batchwright reads version {VERSION}",
             where=str(path),
+        )
+    try:
+        sound = state.pop("seal", None) == fingerprint(state)
+    except ValueError:  # 1e999 is JSON, and infinity is not
+        sound = False
+    if not sound:
+        raise CorruptDataError(
+            "the checkpoint's state was changed after it was written", where=str(path / "state.json"), remedy=remedy
         )
     try:
         progress = Progress(**{name: state[name] for name in Progress.__dataclass_fields__})

@@ -36,7 +36,7 @@ from batchwright.training.interruption import Interruption
 from batchwright.training.lr_schedule import LearningRateSchedule
 from batchwright.training.machine import deterministic
 from batchwright.training.optimizer import adamw
-from batchwright.training.run_log import RunLog
+from batchwright.training.run_log import EMPTY_XXH3, RunLog
 from batchwright.training.step import StepObserver, StepRecord, train_step
 
 LOG_NAME = "metrics.jsonl"
@@ -151,7 +151,8 @@ class Trainer:
             loader.restore(progress.data)
         model = Transformer(self.model_config, seed=self.config.seed)
         optimizer = adamw(model, self.config)
-        log = RunLog(self.directory / LOG_NAME, committed_bytes=0 if progress is None else progress.log_bytes)
+        committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
+        log = RunLog(self.directory / LOG_NAME, committed_bytes=committed[0], committed_xxh3=committed[1])
         run = _Run(model=model, optimizer=optimizer, loader=loader, log=log, threads=threads)
         if progress is None or newest is None:
             return run, None
@@ -206,11 +207,13 @@ class Trainer:
             self._on_record(record)
 
     def _save(self, run: _Run) -> None:
+        log_bytes, log_xxh3 = run.log.commit()
         progress = Progress(
             step=run.step,
             tokens=run.tokens,
             data=run.loader.state(),
-            log_bytes=run.log.commit(),
+            log_bytes=log_bytes,
+            log_xxh3=log_xxh3,
             model=self.model_config.to_dict(),
             training=self.config.same_run(),
             machine={
