@@ -13,6 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,14 +179,14 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rivals", description=__doc__)
     parser.add_argument("--tokens", type=int, default=100_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.6, help="seconds of batches per variant and round")
     parser.add_argument("--only", nargs="*", choices=MODULES, default=MODULES)
     parser.add_argument("--json", type=Path, help="write the table here, too")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(list(arguments))
     corpus = write_corpus(CORPORA / f"rivals-{options.tokens}", options.tokens)
     rivals = [Process(module=name, log=corpus.directory / f"{name}.log") for name in options.only]
     before = os.getloadavg()[0]
@@ -208,4 +209,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
