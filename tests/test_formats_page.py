@@ -87,12 +87,3 @@ def test_every_field_that_is_written_is_on_the_page(store: TokenStore, tmp_path:
     written |= keys_of(Plan.of(index).to_dict()) | keys_of(read_json(tmp_path / "out" / "manifest.json"))
     words = set(re.findall(r"[\w.]+", PAGE))
     assert written - words == {"text_column"}, "how a source was read"
-
-
-def test_the_example_of_the_adapters_page_runs(store: TokenStore) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "adapters.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    scope: dict[str, Any] = {"loader": loader_of(Plan.of(build_index(store, sequence_length=16)), 4, 2)}
-    exec(compile(example, "docs/adapters.md", "exec"), scope)
-    assert (scope["state"]["position"], scope["state"]["taken"]) == (0, 1)
-    assert scope["inputs"].shape == (2, 16)
