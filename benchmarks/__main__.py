@@ -1,10 +1,12 @@
-"""`make bench`: every benchmark, one after another. One alone: `python -m benchmarks.loader`."""
+"""`make bench`: the benchmarks one after another. One alone: `python -m benchmarks.loader`.
+
+Only when asked for by name: `python -m benchmarks.index` and `python -m benchmarks.rivals`.
+"""
 
 import importlib
 import sys
 
-NAMES = ("startup", "loader", "packing", "index", "prepare", "attention", "provenance")
-NAMES = ("startup", "loader", "rivals.__main__", "cold", "resume", "prepare")
+NAMES = ("startup", "loader", "mixing", "packing", "cold", "resume", "prepare", "attention", "provenance")
 
 
 def main(names: list[str]) -> None:

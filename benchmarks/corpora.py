@@ -9,6 +9,7 @@ CORPORA = Path(__file__).parent / ".corpora"
 
 
 def python_sources() -> Iterator[Path]:
-    """The standard library's directory and that of the installed packages."""
+    """The directories of the standard library and of the installed packages. Take `**/*.py` of them: packages also
+    carry other files, among them data that is damaged on purpose."""
     yield Path(sysconfig.get_path("stdlib"))
     yield Path(sysconfig.get_path("purelib", vars={"base": sys.prefix}))

@@ -27,7 +27,7 @@ def prepared_store() -> Path:
     out = CORPORA / "store-of-bytes"
     if not (out / "manifest.json").exists():
         prepare_store(
-            [TextSource(name="python", paths=tuple(str(path) for path in python_sources()))],
+            [TextSource(name="python", paths=tuple(str(path / "**" / "*.py") for path in python_sources()))],
             out,
             tokenizer=open_tokenizer("bytes"),
             executor=LocalExecutor(),
