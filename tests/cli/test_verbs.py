@@ -176,6 +176,15 @@ def test_train_refuses_a_vocabulary_that_does_not_match(run: Run, recipe: Path, 
     assert "320" in answer["error"]["text"]
 
 
+@pytest.mark.parametrize("setting", ["layers=1_000_000_000", "vocabulary_size=2_000_000_000_000"])
+def test_train_refuses_at_once_a_model_larger_than_the_machine(
+    run: Run, recipe: Path, tmp_path: Path, setting: str
+) -> None:
+    code, answer = run("train", recipe, "--out", tmp_path / "run", "--set", f"model.{setting}")
+    assert (code, answer["error"]["kind"]) == (4, "ResourceError")
+    assert not (tmp_path / "run").exists()
+
+
 def test_train_refuses_a_directory_that_holds_other_things(run: Run, recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"")
@@ -192,6 +201,12 @@ def test_measure_noise_needs_micro_batches_and_gives_an_interval(run: Run, recip
     assert code == 0
     assert noise["steps"] == 6
     assert noise["batch_tokens"] == 256
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_measure_noise_needs_steps(run: Run, recipe: Path, steps: int) -> None:
+    code, answer = run("measure", "noise", recipe, "--steps", steps)
+    assert (code, answer["error"]["kind"]) == (1, "InputError")
 
 
 def test_measure_throughput_reports_what_it_ran(run: Run, recipe: Path) -> None:

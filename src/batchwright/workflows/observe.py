@@ -75,6 +75,8 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
 
     The real step runs with a learning rate of 0, on the rows that the run would see next.
     """
+    if steps < 1:
+        raise InputError(f"a noise scale out of {steps} steps is none", remedy="--steps 64")
     training, geometry = recipe.training, geometry_of(recipe)
     loader = BatchLoader(open_data(recipe).plan, geometry)
     newest = None if run_directory is None else Checkpoints(run_directory / CHECKPOINTS_NAME).newest()

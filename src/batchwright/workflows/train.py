@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from batchwright.batches.geometry import BatchGeometry
-from batchwright.foundation.errors import InputError
+from batchwright.foundation.errors import InputError, ResourceError
 from batchwright.foundation.files import WriterLock, translated, write_atomic
+from batchwright.foundation.units import format_bytes
+from batchwright.planning.hardware import this_machine
 from batchwright.recipe import Recipe, SourceRecipe
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan
@@ -22,6 +24,7 @@ from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, RunResult, 
 from batchwright.workflows.data import open_index
 
 RECIPE_NAME = "recipe.toml"
+_BYTES_PER_WEIGHT = 16  # fp32: the weight, its gradient and AdamW's two moments
 
 Record = StepRecord | Evaluation
 
@@ -85,6 +88,7 @@ def train(
     on_record: Callable[[Record], None] | None = None,
 ) -> RunResult:
     """Train, or go on training, in `run_directory`. `fresh` forgets what was trained there before."""
+    _refuse_what_no_memory_holds(recipe)
     data = open_data(recipe)
     trainer = Trainer(
         model_config=recipe.model,
@@ -111,6 +115,20 @@ def records_of(run_directory: Path) -> tuple[list[dict[str, Any]], list[dict[str
     """(steps, evaluations) of a run, as its log has them."""
     records = read_log(run_directory / LOG_NAME)
     return [r for r in records if r["kind"] == "step"], [r for r in records if r["kind"] == "evaluation"]
+
+
+def _refuse_what_no_memory_holds(recipe: Recipe) -> None:
+    """A model that is larger than the whole machine is refused here, not by the kernel minutes later.
+
+    Raises ResourceError. Whether a batch fits beside it is `batchwright plan`'s question.
+    """
+    needed, there = _BYTES_PER_WEIGHT * recipe.model.parameter_count(), this_machine().memory_bytes
+    if needed > there:
+        raise ResourceError(
+            f"{recipe.model.parameter_count():,} weights with gradient and optimizer need {format_bytes(needed)}, "
+            f"and this machine has {format_bytes(there)}",
+            remedy="a smaller model, or a machine with more memory: batchwright plan says what fits",
+        )
 
 
 def _claim(run_directory: Path, *, fresh: bool) -> None:
