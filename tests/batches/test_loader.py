@@ -182,3 +182,11 @@ def test_a_certificate_is_of_the_whole_step_or_refused(plan: Plan) -> None:
     silent.drain()
     with pytest.raises(InputError, match="no certificates"):
         _ = silent.certificate
+
+
+@pytest.mark.parametrize("number", [2**61, 2**63 - 1, 10**40])
+def test_a_step_beyond_the_last_position_is_refused(number: int, tmp_path: Path) -> None:
+    plan = Plan.of(build_index(write_store(tmp_path, [9, 9, 9]), sequence_length=4))
+    loader = BatchLoader(plan, BatchGeometry(global_batch_size=2, micro_batch_size=1, sequence_length=4))
+    with pytest.raises(InputError, match="beyond the last one"):
+        list(loader.step_at(number))

@@ -1,7 +1,7 @@
 """The sequence index on disk: complete, reused, tied to its store, whole or absent."""
 
 import json
-import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import batchwright.sequences.index_parts as index_parts
 from batchwright.engines.local import LocalExecutor
 from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation.array_file import HEADER_BYTES, ArrayFile
-from batchwright.foundation.errors import CorruptDataError, InputError, LockedError
+from batchwright.foundation.errors import CorruptDataError, InputError
 from batchwright.foundation.files import WriterLock
 from batchwright.sequences.index import FILES, SequenceIndex
 from batchwright.sequences.index_build import build_index
@@ -167,16 +167,6 @@ def test_a_part_that_is_there_is_not_packed_again(
     assert made == [0, 1, 2, 2, 3]
 
 
-def test_a_manifest_from_before_dropping_packings_is_read(store: SmallStore) -> None:
-    index = build_index(store, sequence_length=6)
-    manifest = index.directory / "manifest.json"
-    value = json.loads(manifest.read_text())
-    del value["counts"]["dropped"], value["counts"]["stored"]
-    manifest.write_text(json.dumps(value))
-    opened = SequenceIndex.open(index.directory, index.stored)
-    assert opened.counts == index.counts
-
-
 def test_it_says_what_it_weighs(store: SmallStore) -> None:
     index = build_index(store, sequence_length=6)
     assert (index.bytes_per_segment, index.bytes_per_row) == (12, 12)
@@ -208,9 +198,23 @@ def test_a_crash_while_building_leaves_no_index_and_the_next_build_succeeds(
     assert [path.name for path in (store.directory / "sequences").iterdir() if path.is_dir()] == [index.directory.name]
 
 
-def test_two_builders_do_not_write_over_each_other(store: SmallStore) -> None:
-    with WriterLock(store.directory / "sequences"), pytest.raises(LockedError, match=str(os.getpid())):
-        build_index(store, sequence_length=6)
+def test_a_second_builder_waits_and_opens_what_the_first_one_built(store: SmallStore) -> None:
+    home = store.directory / "sequences"
+    first = build_index(store, sequence_length=6)
+    hidden = first.directory.rename(first.directory.with_suffix(".hidden"))
+    with ThreadPoolExecutor(1) as pool, WriterLock(home):
+        second = pool.submit(build_index, store, sequence_length=6)
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.2)
+        made_by_the_first = hidden.rename(first.directory).stat().st_ino
+        waiting = second
+    assert waiting.result().directory.stat().st_ino == made_by_the_first
+
+
+def test_an_index_that_is_there_is_opened_without_a_lock(store: SmallStore) -> None:
+    first = build_index(store, sequence_length=6)
+    with WriterLock(store.directory / "sequences"):
+        assert build_index(store, sequence_length=6).fingerprint == first.fingerprint
 
 
 def test_an_index_of_another_store_is_refused_with_both_names(store: SmallStore, tmp_path: Path) -> None:

@@ -145,10 +145,14 @@ def remove_temporaries(directory: Path) -> None:
 
 
 class WriterLock:
-    """The right to write into a directory, held by one process and freed by the system when it dies."""
+    """The right to write into a directory, held by one process and freed by the system when it dies.
 
-    def __init__(self, directory: Path) -> None:
+    Raises LockedError when somebody else holds it; with `wait`, waits until they are done.
+    """
+
+    def __init__(self, directory: Path, *, wait: bool = False) -> None:
         self._directory = directory
+        self._operation = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
         self._path = directory / ".lock"
 
     def __enter__(self) -> Self:
@@ -156,7 +160,7 @@ class WriterLock:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, self._operation)
         except OSError as error:
             holder = os.read(self._descriptor, 64).decode("ascii", "replace").strip() or "unknown"
             os.close(self._descriptor)

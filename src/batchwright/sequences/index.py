@@ -17,7 +17,7 @@ T = 2,048.
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xxhash
@@ -33,6 +33,7 @@ from batchwright.sequences.stored_tokens import StoredTokens
 
 FORMAT = "batchwright-sequences"
 VERSION = 1
+REBUILD = "remove the index's directory: it is built again from the store when it is needed"
 FILES = {
     "segments.start": ("segment-starts", "<i8"),
     "segments.length": ("segment-lengths", "<i4"),
@@ -81,13 +82,11 @@ class SequenceIndex:
     def open(cls, directory: Path, stored: StoredTokens) -> "SequenceIndex":
         """Open an index of this split. Raises InputError (another store), CorruptDataError (damaged)."""
         where = str(directory / "manifest.json")
+        manifest = read_manifest(directory)
         try:
-            manifest: dict[str, Any] = read_json(directory / "manifest.json")
-            if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
-                raise CorruptDataError(f"this is not a {FORMAT} manifest of version {VERSION}", where=where)
             origin, seals, counts = manifest["origin"], manifest["seals"], manifest["counts"]
             refuse_other_store(origin, stored, where)
-            opened = {name: ArrayFile.open(directory / name, kind, dtype) for name, (kind, dtype) in FILES.items()}
+            opened = {name: _open_file(directory / name, kind, dtype) for name, (kind, dtype) in FILES.items()}
             for name, file in opened.items():
                 if seal_of(file) != seals[name]:
                     raise CorruptDataError("this file is not the one the index was built with", where=str(file.path))
@@ -96,8 +95,7 @@ class SequenceIndex:
                 stored=stored,
                 origin=origin,
                 documents_cut=int(counts["documents_cut"]),
-                # Manifests from before packings that drop tokens have no such field.
-                dropped={str(reason): int(count) for reason, count in counts.get("dropped", {}).items()},
+                dropped={str(reason): int(count) for reason, count in counts["dropped"].items()},
                 starts=opened["segments.start"],
                 lengths=opened["segments.length"],
                 row_firsts=opened["rows.first"],
@@ -109,6 +107,11 @@ class SequenceIndex:
         if counts != found:
             raise CorruptDataError(f"the manifest counts {counts}, the files {found}", where=where)
         return index
+
+    def file(self, name: str) -> ArrayFile:
+        """One of `FILES`, by its name."""
+        by_name = ("segments.start", self.starts), ("segments.length", self.lengths)
+        return dict((*by_name, ("rows.first", self.row_firsts), ("rows.targets", self.row_targets)))[name]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -188,6 +191,29 @@ class SequenceIndex:
             for row in rows.tolist():
                 self.row_targets.check(row, row + 1)
         return int(self.row_targets.array[rows].sum(dtype=np.int64))
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """An index's manifest, its seal and its directory's name checked. Raises CorruptDataError, InputError (none
+    there)."""
+    where = str(directory / "manifest.json")
+    manifest = read_json(directory / "manifest.json")
+    if not isinstance(manifest, dict):
+        raise CorruptDataError("the manifest of this index is not an object", where=where, remedy=REBUILD)
+    sealed = cast("dict[str, Any]", manifest)
+    if (sealed.get("format"), sealed.get("version")) != (FORMAT, VERSION):
+        raise CorruptDataError(f"this is not a {FORMAT} manifest of version {VERSION}", where=where, remedy=REBUILD)
+    # A seed with one flipped bit is a seed, too: the manifest is sealed like the files it names.
+    seal = sealed.pop("seal", None)
+    if seal != fingerprint(sealed) or fingerprint(sealed.get("origin")) != directory.name:
+        raise CorruptDataError("the manifest of this index was changed", where=where, remedy=REBUILD)
+    return sealed
+
+
+def _open_file(path: Path, kind: str, dtype: str) -> ArrayFile:
+    if not path.exists():
+        raise CorruptDataError("a file of the index is missing", where=str(path), remedy=REBUILD)
+    return ArrayFile.open(path, kind, dtype)
 
 
 def refuse_other_store(origin: dict[str, Any], stored: StoredTokens, where: str) -> None:

@@ -47,8 +47,8 @@ def build_index(
 
     `directory` holds the indexes (default: `sequences/` in the store); with an `executor`, ranges of windows are packed
     by its workers and joined (a packing whose windows flow into one another is packed here); `progress(documents done,
-    documents)` is called once per window, or once per range. Raises InputError (T too small, an empty split),
-    LockedError (somebody else is building).
+    documents)` is called once per window, or once per range. When another process is building here, this one waits and
+    then opens what that one built. Raises InputError (T too small, an empty split).
     """
     check_sequence_length(sequence_length)
     stored = StoredTokens.of(store, split)
@@ -56,7 +56,9 @@ def build_index(
     home = directory if directory is not None else stored.directory / "sequences"
     final = home / fingerprint(origin)
     if not (final / "manifest.json").exists():
-        with WriterLock(home):
+        with WriterLock(home, wait=True):
+            if (final / "manifest.json").exists():
+                return SequenceIndex.open(final, stored)
             aside, parts = home / f"{final.name}.building", home / f"{final.name}.parts"
             with translated(home):
                 shutil.rmtree(aside, ignore_errors=True)
@@ -117,13 +119,11 @@ def _write_manifest(directory: Path, stored: StoredTokens, origin: dict[str, Any
     if found != counted:
         raise CorruptDataError(f"the files hold {counted}, what was packed is {found}", where=str(directory))
     seals = {name: seal_of(file) for name, file in files.items()}
-    write_json(
-        directory / "manifest.json",
-        {
-            "format": origin["format"],
-            "version": origin["version"],
-            "origin": origin,
-            "counts": index.counts,
-            "seals": seals,
-        },
-    )
+    manifest = {
+        "format": origin["format"],
+        "version": origin["version"],
+        "origin": origin,
+        "counts": index.counts,
+        "seals": seals,
+    }
+    write_json(directory / "manifest.json", {**manifest, "seal": fingerprint(manifest)})

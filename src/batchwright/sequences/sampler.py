@@ -24,6 +24,7 @@ from batchwright.sequences.timeline import Stretch, Timeline
 
 _EPOCHS_AHEAD = 4
 _MOST_EPOCHS = 1024
+LARGEST_POSITION = 2**62
 
 
 POSITION, STREAM, ROW, EPOCH = 0, 1, 2, 3  # columns of `PlacedRows.table`
@@ -119,6 +120,11 @@ class Sampler:
 
     def place(self, spans: list[tuple[int, int]]) -> PlacedRows:
         """The rows at these spans (first position, count), one after another."""
+        if any(first + count > LARGEST_POSITION for first, count in spans):
+            raise InputError(
+                f"position {max(first + count for first, count in spans):,} lies beyond the last one, 2⁶²",
+                remedy="a smaller step or position",
+            )
         out = np.empty((sum(count for _, count in spans), 4), np.int64)
         done = 0
         for first, count in spans:
