@@ -155,6 +155,18 @@ def batch_rule_from_dict(value: dict[str, Any]) -> BatchRule:
         raise InputError(f"the batch rule {name!r} cannot be read: {error}") from error
 
 
+def steps_within(rule: BatchRule, *, sequence_length: int, slots: int) -> tuple[int, int]:
+    """(steps, slots they take) of a budget of slots under one rule at one T, the last step whole: what a
+    `batches.schedule` of a plan with one stage counts, without the plan."""
+    steps, seen = 0, 0
+    while seen < slots:
+        per_step = rule.size_at(seen) * sequence_length
+        change = rule.next_change(seen)
+        count = -(-((slots if change is None else min(slots, change)) - seen) // per_step)
+        steps, seen = steps + count, seen + count * per_step
+    return steps, seen
+
+
 def _check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if not 1 <= size <= LARGEST_BATCH:

@@ -10,6 +10,7 @@ from batchwright.planning.hardware import this_machine
 from batchwright.planning.memory import PARTS, StepMemory, step_memory
 from batchwright.planning.planner import FittedGeometry, Reason, fit_geometry
 from batchwright.recipe import Recipe
+from batchwright.sequences.batch_rule import steps_within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +61,19 @@ class RunPlan:
     def hyperparameters(self) -> tuple[Reason, ...]:
         """The numbers that must change with the batch, as the recipe has them. Nothing here is a recommendation."""
         training = self.recipe.training
-        warmup = (
-            f"{training.warmup_tokens:,} tokens = {training.warmup_tokens / self.geometry.tokens_per_step:,.0f} steps"
+        warmup, _ = steps_within(
+            training.batch_rule, sequence_length=training.sequence_length, slots=training.warmup_tokens
         )
-        given = {"learning_rate": f"{training.learning_rate:g}", "β₂": f"{training.betas[1]:g}", "warm-up": warmup}
+        given = {
+            "learning_rate": f"{training.learning_rate:g}",
+            "β₂": f"{training.betas[1]:g}",
+            "warm-up": f"{training.warmup_tokens:,} tokens = {warmup:,} steps",
+        }
+        if training.ramp is not None:
+            given["batch ramp"] = (
+                f"{training.ramp}, {training.ramp_from:,} to {training.global_batch_size:,} sequences; "
+                f"ramp_tokens = {training.ramp_tokens:,}"
+            )
         because = "as in the recipe; whether it suits this batch only a run can tell (batchwright measure sweep)"
         return tuple(Reason(name=name, value=value, because=because, source="given") for name, value in given.items())
 
@@ -96,7 +106,7 @@ def plan_run(
         world_size=world_size,
     )
     available = this_machine().available_bytes if memory_bytes is None else memory_bytes
-    steps = -(-training.tokens // geometry.tokens_per_step)
+    steps, slots = steps_within(training.batch_rule, sequence_length=training.sequence_length, slots=training.tokens)
     return RunPlan(
         recipe=recipe,
         geometry=geometry,
@@ -106,6 +116,7 @@ def plan_run(
             sequence_length=training.sequence_length,
             accumulates=geometry.accumulation > 1,
             isolate=training.isolate,
+            loss=training.loss,
         ),
         fitted=fit_geometry(
             model,
@@ -114,11 +125,12 @@ def plan_run(
             sequence_length=training.sequence_length,
             world_size=world_size,
             isolate=training.isolate,
+            loss=training.loss,
             fastest_micro_batch_size=fastest_micro_batch_size,
         ),
         memory_bytes=available,
         steps=steps,
-        flops=run_flops(model, tokens=steps * geometry.tokens_per_step, sequence_length=training.sequence_length),
+        flops=run_flops(model, tokens=slots, sequence_length=training.sequence_length),
         attention_share=step_compute(model, geometry).attention_share,
-        seconds=None if tokens_per_second is None else steps * geometry.tokens_per_step / tokens_per_second,
+        seconds=None if tokens_per_second is None else slots / tokens_per_second,
     )

@@ -1,0 +1,25 @@
+from dataclasses import replace
+
+from batchwright.planning.memory import step_memory
+from batchwright.workflows.demo import DemoSettings
+from batchwright.workflows.plan import plan_run
+
+RECIPE = DemoSettings().recipe("store")
+
+
+def test_a_ramp_takes_more_steps_than_the_full_batch_alone() -> None:
+    training = replace(RECIPE.training, ramp="doubling", ramp_from=4, ramp_tokens=200_000)
+    plain, ramped = plan_run(RECIPE), plan_run(replace(RECIPE, training=training))
+    assert plain.steps == -(-2_000_000 // 4096)
+    seen, steps = 0, 0
+    while seen < 2_000_000:
+        seen += min(32, 4 << seen // 200_000) * 128
+        steps += 1
+    assert ramped.steps == steps > plain.steps
+    assert any(reason.name == "batch ramp" for reason in ramped.hyperparameters())
+
+
+def test_the_form_of_the_loss_reaches_the_memory() -> None:
+    whole = plan_run(replace(RECIPE, training=replace(RECIPE.training, loss="whole")))
+    expected = step_memory(RECIPE.model, micro_batch_size=8, sequence_length=128, accumulates=True, loss="whole")
+    assert whole.memory.peak_bytes == expected.peak_bytes != plan_run(RECIPE).memory.peak_bytes
