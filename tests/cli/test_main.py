@@ -1,6 +1,8 @@
 """The border: an exit code and a sentence for everything a user can cause, one JSON object with --json."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -112,3 +114,15 @@ def test_an_interruption_inside_a_verb_reaches_the_border(
     monkeypatch.setattr(doctor, "examine_machine", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     assert main(["doctor", "--json"]) == 130
     assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 130
+
+
+def test_being_asked_to_end_is_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from batchwright.cli import doctor
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(doctor, "examine_machine", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(["doctor", "--json"]) == 130
+    assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 130
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -149,6 +149,13 @@ def test_every_byte_of_the_manifest_counts(copy: Path) -> None:
         (lambda body: body.update(dtype="O"), "unknown dtype"),
         (lambda body: body.pop("shards"), "lacks something"),
         (lambda body: body.update(shards=[3]), "lacks something"),
+        (lambda body: body.update(tokenizer=None), "are objects"),
+        (lambda body: body["tokenizer"].pop("hash"), "neither hash nor eot_token"),
+        (lambda body: body.update(sources=[]), "at least one source"),
+        (lambda body: body["sources"][0].pop("name"), "each has a name"),
+        (lambda body: body.update(tally=[]), "are objects"),
+        (lambda body: body.update(eot_id="3"), "whole numbers"),
+        (lambda body: body["files"].pop("inputs.jsonl"), "does not list inputs.jsonl"),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused_even_when_signed(copy: Path, change, message: str) -> None:  # type: ignore[no-untyped-def]

@@ -7,10 +7,14 @@ when it is called, so `--help` imports neither numpy nor torch.
     0 done   1 user error   2 usage   3 data corrupt   4 out of resources   130 interrupted
 """
 
+import contextlib
 import json
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Sequence
+from typing import NoReturn
 
 from cyclopts import App, CycloptsError
 from rich.text import Text
@@ -71,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_json = "--json" in words
     try:
         _check_verb(words)
-        code = build_app()(words, exit_on_error=False, print_error=False)
+        with _ending_in_order():
+            code = build_app()(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
@@ -96,6 +101,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             as_json,
             kind="InputError",
         )
+
+
+@contextlib.contextmanager
+def _ending_in_order() -> Generator[None]:
+    """SIGTERM is a wish to end, too: as orderly as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _check_verb(words: Sequence[str]) -> None:

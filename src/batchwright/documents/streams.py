@@ -2,7 +2,8 @@
 
 Guarantee: memory is bounded by one chunk whatever the file unpacks to; gzip members and zstd frames that follow one
 another are one stream; a stream that ends inside a member, fails its checksum or unpacks to more than
-`RATIO_CAP` times its size (a bomb) raises, after everything before the damage was handed out.
+`RATIO_CAP` times its size (a bomb) raises; what was handed out before is sound, and
+at most the last chunk (512 KiB) before the damage is lost with it.
 Price: gzip ~0.4 GB/CPU-s, zstd ~1.5 GB/CPU-s of what comes out. A zstd window above
 128 MiB (`--long=28` and up) is refused.
 """

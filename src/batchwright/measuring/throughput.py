@@ -88,6 +88,8 @@ def measure_throughput(
     number."""
     if not micro_batch_sizes or min(micro_batch_sizes) < 1:
         raise InputError(f"micro-batch sizes are whole numbers from 1, not {list(micro_batch_sizes)}")
+    if not 0 <= seconds < math.inf:
+        raise InputError(f"to measure for {seconds} seconds is not possible", remedy="a number from 0, such as 20")
     length = model_config.sequence_length if sequence_length is None else sequence_length
     sizes = sorted(set(micro_batch_sizes))
     model = Transformer(model_config, seed=seed)

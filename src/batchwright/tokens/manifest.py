@@ -102,6 +102,15 @@ class StoreManifest:
     def __post_init__(self) -> None:
         for name in self.files:
             safe_name(name)
+        if not all(_is_count(number) for number in (self.eot_id, self.vocabulary_size)):
+            raise CorruptDataError("eot_id and vocabulary_size are whole numbers from 0 on")
+        objects: tuple[Any, ...] = (self.tokenizer, self.recipe, self.tally, *self.sources)
+        if not all(isinstance(part, dict) for part in objects):
+            raise CorruptDataError("tokenizer, recipe, tally and every source are objects")
+        if not {"hash", "eot_token"} <= set(self.tokenizer):
+            raise CorruptDataError("the tokenizer has neither hash nor eot_token")
+        if not self.sources or not all(isinstance(source.get("name"), str) for source in self.sources):
+            raise CorruptDataError("a store has at least one source, and each has a name")
         if not 0 <= self.eot_id < self.vocabulary_size:
             raise CorruptDataError(f"eot_id {self.eot_id} is outside the vocabulary of {self.vocabulary_size:,}")
         if self.dtype not in ("<u2", "<u4"):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from batchwright.foundation.errors import CorruptDataError, InputError, nearest
 from batchwright.foundation.files import translated
 from batchwright.foundation.fingerprint import sha256_file
-from batchwright.tokens.manifest import SPLITS, Counts, StoreManifest
+from batchwright.tokens.manifest import MANIFEST, SPLITS, Counts, StoreManifest
 from batchwright.tokens.shard import FIRST_ITEM, Shard
 from batchwright.tokens.tokenizer import Tokenizer, open_tokenizer
 from batchwright.tokens.unknown import UnknownVocabulary
@@ -156,6 +156,8 @@ class TokenStore:
         """
         directory = Path(directory)
         manifest = StoreManifest.open(directory)
+        if INPUTS not in manifest.files:
+            raise CorruptDataError(f"the manifest does not list {INPUTS}", where=str(directory / MANIFEST))
         for name, entry in manifest.files.items():
             _check_size(directory / name, entry.bytes)
         splits: dict[str, StoreSplit] = {}

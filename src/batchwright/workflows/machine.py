@@ -14,7 +14,7 @@ from typing import Any
 from batchwright.foundation.units import GiB, format_bytes
 from batchwright.planning.hardware import this_machine
 
-REQUIRED = ("numpy", "numba", "tokenizers", "pyarrow", "zstandard", "orjson", "xxhash", "safetensors", "psutil", "rich")
+REQUIRED = ("numpy", "numba", "tokenizers", "pyarrow", "orjson", "xxhash", "safetensors", "psutil", "rich")
 FOR_TRAINING = ("torch", "matplotlib")
 FOR_SPEED = ("gigatoken",)
 COMFORTABLE_MEMORY_BYTES = 2 * GiB
