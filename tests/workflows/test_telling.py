@@ -2,10 +2,13 @@
 
 import copy
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from batchwright.workflows.chapters import tell_comparison
+from batchwright.workflows.demo import TRAINING
 from batchwright.workflows.section import Grid, Section, to_markdown
 from batchwright.workflows.strings import Say, phrases
 from batchwright.workflows.telling.batch_size import tell_memory, tell_noise, tell_throughput
@@ -302,3 +305,12 @@ def test_the_ledger_is_told_as_it_is(language: str) -> None:
     for expected, result in cases.items():
         section = tell_coverage(result, Say(language))
         assert [key for key in verdicts if says(section, key, language)] == sorted(expected)
+
+
+def test_why_the_run_took_another_batch_is_said_only_when_it_did() -> None:
+    result = sweep_result()
+    best = result["verdict"]["best"]["global_batch_size"]
+    run = replace(TRAINING, global_batch_size=4 * best, tokens=5 * result["tokens"], warmup_tokens=0)
+    assert says(tell_comparison(run, result, Say("en"), 100), "sweep.budget")
+    for other in (replace(run, global_batch_size=best), replace(run, tokens=result["tokens"])):
+        assert not says(tell_comparison(other, result, Say("en"), 100), "sweep.budget")

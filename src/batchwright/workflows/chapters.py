@@ -13,6 +13,7 @@ from typing import Any
 
 from batchwright.engines.local import available_cores
 from batchwright.tokens.build import Progress
+from batchwright.training.config import TrainingConfig
 from batchwright.workflows.demo import Chapter, Demo, Heard
 from batchwright.workflows.look import liveliest_step, look_at_batch
 from batchwright.workflows.prepare import prepare, summary
@@ -78,7 +79,7 @@ def chapters_of(demo: Demo) -> list[Chapter]:
         name="sweep",
         depends=[*compared, chosen.sweep_seeds, chosen.sweep_tokens],
         run=partial(sweep, demo),
-        tell=tell_comparison,
+        tell=partial(tell_comparison, demo.recipe.training),
     )
     return [replace(by_name[name], tell=_numbered(number, by_name[name].tell)) for name, number in NUMBERS.items()]
 
@@ -239,12 +240,31 @@ def sweep(demo: Demo, heard: Heard) -> Json:
     return result
 
 
-def tell_comparison(result: Json, say: Say, width: int) -> Section:
+def tell_comparison(run: TrainingConfig, result: Json, say: Say, width: int) -> Section:
     section = tell_sweep(result, say)
     return Section(
         title=section.title,
-        blocks=(*section.blocks, Figure(file_name="loss.png", caption=say("sweep.figure"))),
+        blocks=(
+            *section.blocks,
+            *_budgets(run, result, say),
+            Figure(file_name="loss.png", caption=say("sweep.figure")),
+        ),
     )
+
+
+def _budgets(run: TrainingConfig, result: Json, say: Say) -> list[str]:
+    """Why the run before took another batch than the one that won here, if it did."""
+    best = result["verdict"]["best"]["global_batch_size"]
+    if run.tokens <= result["tokens"] or run.global_batch_size <= best:
+        return []
+    return [
+        say(
+            "sweep.budget",
+            tokens=f"{result['tokens']:,}",
+            batch=run.global_batch_size,
+            run_tokens=f"{run.tokens:,}",
+        )
+    ]
 
 
 def sample(demo: Demo, heard: Heard) -> Json:
