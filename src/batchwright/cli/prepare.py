@@ -11,7 +11,7 @@ from batchwright.documents.inputs import TextSource
 from batchwright.foundation.units import format_bytes, format_count
 from batchwright.tokens.build import Progress
 from batchwright.workflows.prepare import prepare as prepare_text
-from batchwright.workflows.prepare import summary
+from batchwright.workflows.prepare import steps_named, summary
 from batchwright.workflows.telling.text_to_tokens import tell_tally
 
 
@@ -29,6 +29,9 @@ def prepare(
     seed: int = 0,
     licence: str = "unknown",
     name: str = "text",
+    clean: Literal["none", "fineweb", "gopher", "c4", "code"] = "none",
+    steps: Path | None = None,
+    language: str = "en",
     face: Face = PEOPLE,
 ) -> None:
     """Text files → a token store. Interrupted, the same command goes on; finished, it changes nothing.
@@ -57,6 +60,12 @@ def prepare(
         The text's licence, written into the store.
     name
         The source's name, written into the store.
+    clean
+        Published filters: what they drop is counted by reason.
+    steps
+        A TOML file of [[step]] tables instead: your own filters and thresholds.
+    language
+        Of the text: sets stop words, and whether words are spaced (zh, ja, th are not).
     """
     source = TextSource(name=name, paths=tuple(sources), text_column=text_column, licence=licence)
     with face.progress(face.say("prepare.title"), unit=format_bytes) as advance:
@@ -76,6 +85,7 @@ def prepare(
             validation_fraction=validation,
             seed=seed,
             errors=errors,
+            steps=steps_named(clean, file=steps, language=language),
             progress=heard,
         )
     result = summary(store)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from batchwright.documents.deduplication import document_id
@@ -224,7 +225,8 @@ def step_to_json(step: Step) -> dict[str, Any]:
         raise InputError(f"the step {step!r} cannot travel to a worker: steps are frozen dataclasses")
     kind = type(step)
     settings = {field.name: value for field in fields(step) if (value := asdict(step)[field.name]) is not None}
-    return {"step": f"{kind.__module__}:{kind.__qualname__}", "settings": settings}
+    # As it will be read again: a tuple is a list, so that the job that goes on equals the one that began.
+    return {"step": f"{kind.__module__}:{kind.__qualname__}", "settings": orjson.loads(orjson.dumps(settings))}
 
 
 def step_from_json(value: Mapping[str, Any]) -> Step:

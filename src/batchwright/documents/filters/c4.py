@@ -18,14 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchwright.documents.document import Document
-from batchwright.documents.filters.character_classes import DIGIT, SPACE, character_classes
+from batchwright.documents.filters.character_classes import DIGIT, SPACE, TERMINAL, character_classes
 from batchwright.documents.filters.english_tables import EnglishTables
 from batchwright.documents.filters.english_words import Words, english_tables, words_of_codes
+from batchwright.documents.filters.languages import is_unspaced, require_language
 from batchwright.documents.filters.lines import after_break, left_strip, line_end, right_strip
 from batchwright.documents.filters.phrases import phrase_table, phrases_in
 from batchwright.documents.filters.sentences import sentences
 from batchwright.documents.filters.thresholds import require_numbers
-from batchwright.documents.filters.words import words_of
+from batchwright.documents.filters.words import Counted, words_of
 from batchwright.documents.pipeline import Dropped
 from batchwright.foundation.compiled import hot_loop
 
@@ -50,13 +51,15 @@ class C4Quality:
     javascript: bool = True
     curly_bracket: bool = True
     policy: bool = True
+    language: str = "en"
 
     def __post_init__(self) -> None:
         require_numbers(self)
+        require_language(self)
 
     def __call__(self, document: Document) -> Document | Dropped:
         rules = np.array(
-            [self.remove_citations, self.terminal_punctuation, self.min_words_per_line, self.max_word_characters]
+            [self.remove_citations, self.terminal_punctuation, self.min_words_per_line, self.max_word_characters, is_unspaced(self.language)]
         )
         wanted = (
             self.lorem_ipsum * _LOREM_IPSUM
@@ -65,7 +68,7 @@ class C4Quality:
             | self.curly_bracket * _CURLY_BRACKET
         )
         end, found, words, utf8 = keep_lines(
-            words_of(document), character_classes(), english_tables(), phrase_table(), rules, wanted
+            words_of(document, self.language), character_classes(), english_tables(), phrase_table(), rules, wanted
         )
         if end != _KEPT:
             return Dropped("lorem_ipsum" if end == _LOREM else "curly_bracket", f"line {found}")
@@ -75,7 +78,7 @@ class C4Quality:
         if edited == document.utf8:
             return document
         kept = document.with_utf8(edited)
-        kept.words = words
+        kept.words = Counted(self.language, words)
         return kept
 
 
@@ -91,6 +94,7 @@ def keep_lines(
     """(how it ends; sentences kept, or number of the line that ends it; words kept; the UTF-8 of the lines kept)."""
     codes = words.codes
     text = np.empty(len(codes) + 1, np.uint32)  # lines kept, each with its newline; the one looked at stands last
+    unspaced = rules[4] != 0
     size = total = kept = number = word = place = 0
     while place < len(codes):
         end = line_end(codes, place, classes)
@@ -102,13 +106,13 @@ def keep_lines(
         begin_word = word
         while word < len(words.starts) and words.starts[word] < stop:
             word += 1
-        chunks, longest = _chunks(codes, first, stop, classes)
-        if longest > rules[3]:
+        pieces, longest = _pieces(codes, first, stop, classes)
+        if longest > rules[3] and not unspaced:
             continue
         length = _without_citations(codes, first, stop, classes, text, size, rules[0] != 0)
-        if rules[1] and not _ends_well(text, size, size + length):
+        if rules[1] and not _ends_well(text, size, size + length, classes, unspaced):
             continue
-        if chunks < rules[2]:
+        if (word - begin_word if unspaced else pieces) < rules[2]:
             continue
         found = phrases_in(text, size, size + length, phrases) & wanted
         if found & _LOREM_IPSUM:
@@ -123,7 +127,7 @@ def keep_lines(
             total += sentences(words, begin_word, word, first, stop)
             kept += word - begin_word
         else:
-            line = words_of_codes(text[size : size + length], classes, tables)
+            line = words_of_codes(text[size : size + length], classes, tables, unspaced)
             total += sentences(line, 0, len(line.starts), 0, length)
             kept += len(line.starts)
         text[size + length] = 10
@@ -133,7 +137,7 @@ def keep_lines(
 
 
 @hot_loop
-def _chunks(
+def _pieces(
     codes: NDArray[np.uint32], first: int, stop: int, classes: NDArray[np.uint32]
 ) -> tuple[int, int]:
     """(pieces between white space, characters of the longest)."""
@@ -195,13 +199,18 @@ def _spelled(codes: NDArray[np.uint32], first: int, stop: int, known: NDArray[np
 
 
 @hot_loop
-def _ends_well(codes: NDArray[np.uint32], first: int, stop: int) -> bool:
-    """Whether a line ends in . ? ! " or ', but not in three full stops."""
+def _ends_well(
+    codes: NDArray[np.uint32], first: int, stop: int, classes: NDArray[np.uint32], unspaced: bool
+) -> bool:
+    """Whether a line ends in . ? ! " or ', but not in three full stops; where words are not spaced, in any mark that
+    ends a sentence or closes a quotation."""
     if stop == first:
         return False
     last = codes[stop - 1]
     if last == _STOP:
         return stop - first < 3 or codes[stop - 2] != _STOP or codes[stop - 3] != _STOP
+    if unspaced and (classes[last] & TERMINAL or last == 0x201D or last == 0x300D or last == 0x300F):
+        return True
     return last == 63 or last == 33 or last == 34 or last == 39
 
 

@@ -37,6 +37,7 @@ QUOTE = 1 << 15
 BEFORE_FULL_STOP = 1 << 16  # a full stop after it is a word of its own
 HOST = 1 << 17  # may stand in the name of a host
 UNIT = 1 << 18  # ends a unit or a currency: "5km", "3€"
+UNSPACED = 1 << 19  # of a script that writes no blanks between words
 CODE_POINTS = 0x110000
 
 _CASELESS = """
@@ -88,6 +89,11 @@ a8ce-a8cf a92f a9c8-a9c9 aa5d-aa5f aaf0-aaf1 abeb fe52 fe56-fe57 ff01 ff0e ff1f 
 _ALSO_TERMINAL = """
 61d-61e 837 839 83d-83e 17d4-17d6 17d9-17da 1b7d-1b7e 2e53-2e54 10f55-10f59 10f86-10f89 11944 11946
 11ef7-11ef8 11f43-11f44 16e98
+"""
+# Han, kana, Thai, Lao, Burmese, Khmer (our choice; Hangul and Tibetan divide their words)
+_UNSPACED = """
+e01-e3a e40-e4e e80-edf 1000-103f 1050-109f 1780-17d3 3005-3007 3040-30ff 31f0-31ff 3400-4dbf 4e00-9fff f900-faff
+ff66-ff9f 20000-323af
 """
 
 _LETTERS_WITHOUT_CASE_RULES = "1bb 1c5 1c8 1cb 1f2"  # in spaCy's Latin, but neither in its upper nor its lower case
@@ -158,5 +164,8 @@ def character_classes() -> NDArray[np.uint32]:
     mark(BEFORE_FULL_STOP, np.flatnonzero(classes & LOWER).tolist())
     mark(HOST, [*map(ord, "0123456789"), *range(65, 91), *range(97, 123), *range(0xA1, 0x10000)])
     mark(UNIT, (ord(unit[-1]) for unit in UNITS))
+    unspaced = np.zeros(CODE_POINTS, np.bool_)
+    unspaced[list(_points(_UNSPACED))] = True
+    classes[unspaced & (classes & (PUNCTUATION | DIGIT) == 0)] |= np.uint32(UNSPACED)
     classes.flags.writeable = False
     return classes

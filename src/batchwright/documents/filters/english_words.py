@@ -26,6 +26,7 @@ from batchwright.documents.filters.character_classes import (
     SENTENCE_END,
     SPACE,
     SYMBOL,
+    UNSPACED,
     character_classes,
 )
 from batchwright.documents.filters.english_tables import (
@@ -56,9 +57,9 @@ class Words(NamedTuple):
     kinds: NDArray[np.uint8]  # (words,) NOT_SYMBOL, HAS_LETTER, ALL_PUNCTUATION, ENDS_SENTENCE
 
 
-def english_words(utf8: bytes) -> Words:
-    """The words of a text."""
-    return read_words(np.frombuffer(utf8, np.uint8), character_classes(), english_tables())
+def english_words(utf8: bytes, *, unspaced: bool = False) -> Words:
+    """The words of a text. `unspaced`: each character of a script without blanks between words is a word."""
+    return read_words(np.frombuffer(utf8, np.uint8), character_classes(), english_tables(), unspaced)
 
 
 @lru_cache(maxsize=1)
@@ -70,7 +71,7 @@ def english_tables() -> EnglishTables:
 def split(text: str, tables: EnglishTables | None = None) -> list[str]:
     """The words as strings: for looking, and for making the tables."""
     utf8 = np.frombuffer(text.encode(), np.uint8)
-    words = read_words(utf8, character_classes(), english_tables() if tables is None else tables)
+    words = read_words(utf8, character_classes(), english_tables() if tables is None else tables, False)
     return [text[start:stop] for start, stop in zip(words.starts.tolist(), words.stops.tolist(), strict=True)]
 
 
@@ -103,23 +104,32 @@ def decode(utf8: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 
 @hot_loop
-def read_words(utf8: NDArray[np.uint8], classes: NDArray[np.uint32], tables: EnglishTables) -> Words:
+def read_words(
+    utf8: NDArray[np.uint8], classes: NDArray[np.uint32], tables: EnglishTables, unspaced: bool
+) -> Words:
     """The words of valid UTF-8."""
-    return words_of_codes(decode(utf8), classes, tables)
+    return words_of_codes(decode(utf8), classes, tables, unspaced)
 
 
 @hot_loop
-def words_of_codes(codes: NDArray[np.uint32], classes: NDArray[np.uint32], tables: EnglishTables) -> Words:
+def words_of_codes(
+    codes: NDArray[np.uint32], classes: NDArray[np.uint32], tables: EnglishTables, unspaced: bool
+) -> Words:
     """The words of characters."""
     starts, stops = np.empty(len(codes), np.int32), np.empty(len(codes), np.int32)
     cuts = np.empty(len(codes) + 1, np.int32)
+    between = SPACE | UNSPACED if unspaced else SPACE
     count = place = 0
     while place < len(codes):
-        if classes[codes[place]] & SPACE:
+        kind = classes[codes[place]]
+        if kind & between:
+            if not kind & SPACE:
+                starts[count], stops[count] = place, place + 1
+                count += 1
             place += 1
             continue
         first, letters = place, True
-        while place < len(codes) and not classes[codes[place]] & SPACE:
+        while place < len(codes) and not classes[codes[place]] & between:
             lower = codes[place] | 32
             letters = letters and 97 <= lower <= 122
             place += 1

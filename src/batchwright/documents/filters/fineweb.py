@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from batchwright.documents.document import Document
 from batchwright.documents.filters.character_classes import SPACE, TERMINAL, character_classes
 from batchwright.documents.filters.hashing import add, hash_span, slots_for
+from batchwright.documents.filters.languages import require_language
 from batchwright.documents.filters.thresholds import require_numbers, share
 from batchwright.documents.filters.words import codes_of_document, word_count
 from batchwright.documents.pipeline import Dropped
@@ -35,9 +36,11 @@ class FineWebQuality:
     max_short_lines: float = 0.67
     max_repeated_characters: float = 0.01
     max_newlines_per_word: float = 0.3
+    language: str = "en"
 
     def __post_init__(self) -> None:
         require_numbers(self)
+        require_language(self)
 
     def __call__(self, document: Document) -> Document | Dropped:
         counts = count_lines(codes_of_document(document), character_classes(), self.short_line_characters)
@@ -50,7 +53,7 @@ class FineWebQuality:
         for reason, value, most in (
             ("short_line_ratio", share(short, lines), self.max_short_lines),
             ("char_dup_ratio", share(repeated, characters), self.max_repeated_characters),
-            ("list_ratio", share(newlines, word_count(document)), self.max_newlines_per_word),
+            ("list_ratio", share(newlines, word_count(document, self.language)), self.max_newlines_per_word),
         ):
             if value > most:
                 return Dropped(reason, f"{value:.6g} > {most:.6g}")

@@ -22,6 +22,7 @@ from batchwright.documents.filters.character_classes import character_classes
 from batchwright.documents.filters.english_tables import key_of, table_of
 from batchwright.documents.filters.english_words import HAS_LETTER, NOT_SYMBOL, Words
 from batchwright.documents.filters.hashing import slot_of
+from batchwright.documents.filters.languages import require_language
 from batchwright.documents.filters.lines import after_break, ends_with_ellipsis, left_strip, line_end, right_strip
 from batchwright.documents.filters.thresholds import require_numbers, share
 from batchwright.documents.filters.words import words_of
@@ -62,13 +63,15 @@ class GopherQuality:
     min_words_with_letters: float = 0.8
     min_stop_words: int = 2
     stop_words: tuple[str, ...] = ENGLISH_STOP_WORDS
+    language: str = "en"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stop_words", tuple(self.stop_words))  # a list, when it was restored from JSON
         require_numbers(self)
+        require_language(self)
 
     def __call__(self, document: Document) -> Document | Dropped:
-        return self.why_not(quality_counts(words_of(document), self.stop_words)) or document
+        return self.why_not(quality_counts(words_of(document, self.language), self.stop_words)) or document
 
     def why_not(self, counts: QualityCounts) -> Dropped | None:
         """The first rule that these counts break."""

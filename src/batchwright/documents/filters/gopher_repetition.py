@@ -27,6 +27,7 @@ from batchwright.documents.filters.repeats import (
     repeated_paragraphs,
     top_gram,
 )
+from batchwright.documents.filters.languages import require_language
 from batchwright.documents.filters.thresholds import require_numbers
 from batchwright.documents.filters.words import words_of
 from batchwright.documents.pipeline import Dropped
@@ -60,9 +61,11 @@ class GopherRepetition:
     max_repeated_8_grams: float = 0.12
     max_repeated_9_grams: float = 0.11
     max_repeated_10_grams: float = 0.10
+    language: str = "en"
 
     def __post_init__(self) -> None:
         require_numbers(self)
+        require_language(self)
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -84,7 +87,7 @@ class GopherRepetition:
         )
 
     def __call__(self, document: Document) -> Document | Dropped:
-        words = words_of(document)
+        words = words_of(document, self.language)
         if not len(words.codes):
             return Dropped("empty")
         thresholds = self.thresholds
