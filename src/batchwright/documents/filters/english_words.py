@@ -35,7 +35,7 @@ from batchwright.documents.filters.english_tables import (
     EnglishTables,
     build_tables,
 )
-from batchwright.documents.filters.hashing import hash_span, slot_of
+from batchwright.documents.filters.hashing import BASE, hash_span, slot_of
 from batchwright.documents.filters.urls import is_url
 from batchwright.foundation.compiled import hot_loop
 
@@ -117,36 +117,42 @@ def words_of_codes(
 ) -> Words:
     """The words of characters."""
     starts, stops = np.empty(len(codes), np.int32), np.empty(len(codes), np.int32)
+    hashes, kinds = np.empty(len(codes), np.uint64), np.empty(len(codes), np.uint8)
     cuts = np.empty(len(codes) + 1, np.int32)
     between = SPACE | UNSPACED if unspaced else SPACE
     count = place = 0
     while place < len(codes):
         kind = classes[codes[place]]
-        if kind & between:
-            if not kind & SPACE:
-                starts[count], stops[count] = place, place + 1
-                count += 1
+        if kind & SPACE:
             place += 1
             continue
-        first, letters = place, True
+        first, letters, key = place, True, np.uint64(0)
         while place < len(codes) and not classes[codes[place]] & between:
-            lower = codes[place] | 32
-            letters = letters and 97 <= lower <= 122
+            letter = codes[place] | 32
+            letters = letters and 97 <= letter <= 122
+            key = key * np.uint64(BASE) + np.uint64(codes[place]) + np.uint64(1)
             place += 1
-        if letters and exception_at(codes, first, place, tables) < 0:
+        if place == first:  # a character that is a word
+            place += 1
+            starts[count], stops[count] = first, place
+        elif letters and exception_of(key, place - first, tables) < 0:
             starts[count], stops[count] = first, place  # no rule cuts plain letters
+            hashes[count], kinds[count] = key, NOT_SYMBOL | HAS_LETTER
             count += 1
+            continue
         else:
+            known = count
             count = _cut(codes, first, place, classes, tables, starts, stops, count, cuts)
-    hashes, kinds = np.empty(count, np.uint64), np.empty(count, np.uint8)
-    describe(codes, classes, starts, stops, count, hashes, kinds)
-    spelled = merge_phrases(codes, tables, starts, stops, hashes)
+            describe(codes, classes, starts, stops, known, count, hashes, kinds)
+            continue
+        describe(codes, classes, starts, stops, count, count + 1, hashes, kinds)
+        count += 1
+    spelled = merge_phrases(codes, tables, starts, stops, hashes[:count])
     if spelled.shape[0]:
         count = spelled.shape[0]
         starts[:count], stops[:count] = spelled[:, 0], spelled[:, 1]
-        hashes, kinds = np.empty(count, np.uint64), np.empty(count, np.uint8)
-        describe(codes, classes, starts, stops, count, hashes, kinds)
-    return Words(codes, starts[:count], stops[:count], hashes, kinds)
+        describe(codes, classes, starts, stops, 0, count, hashes, kinds)
+    return Words(codes, starts[:count], stops[:count], hashes[:count], kinds[:count])
 
 
 @hot_loop
@@ -154,7 +160,15 @@ def exception_at(codes: NDArray[np.uint32], first: int, stop: int, tables: Engli
     """The slot of the exception that codes[first:stop] is, or −1."""
     if stop - first > LONGEST_EXCEPTION:
         return -1
-    slot = slot_of(tables.exceptions, hash_span(codes, first, stop))
+    return exception_of(hash_span(codes, first, stop), stop - first, tables)
+
+
+@hot_loop
+def exception_of(key: np.uint64, length: int, tables: EnglishTables) -> int:
+    """The slot of the exception of `length` characters with this hash, or −1."""
+    if length > LONGEST_EXCEPTION:
+        return -1
+    slot = slot_of(tables.exceptions, key)
     return slot if tables.exceptions[slot] != 0 else -1
 
 
@@ -255,12 +269,13 @@ def describe(
     classes: NDArray[np.uint32],
     starts: NDArray[np.int32],
     stops: NDArray[np.int32],
-    count: int,
+    begin: int,
+    end: int,
     hashes: NDArray[np.uint64],
     kinds: NDArray[np.uint8],
 ) -> None:
-    """Hash and kind of every word."""
-    for word in range(count):
+    """Hash and kind of the words from `begin` up to `end`."""
+    for word in range(begin, end):
         first, stop = starts[word], stops[word]
         hashes[word] = hash_span(codes, first, stop)
         some, every = np.uint32(0), np.uint32(0xFFFFFFFF)
