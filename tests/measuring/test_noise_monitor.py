@@ -10,8 +10,9 @@ from batchwright.measuring.synthetic import SyntheticBatch, SyntheticStep, synth
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import TrainingConfig
+from batchwright.training.objective import Objective
 from batchwright.training.optimizer import adamw
-from batchwright.training.step import micro_batch_loss, train_step
+from batchwright.training.step import train_step
 from tests.measuring.gram import Rows
 
 MODEL = ModelConfig(vocabulary_size=61, sequence_length=16, width=16, layers=2, heads=2, feed_forward_width=24)
@@ -43,7 +44,7 @@ def run(monitor: NoiseMonitor | None, steps: int = 2) -> Transformer:
     optimizer = adamw(model, TRAINING)
     for number in range(1, steps + 1):
         train_step(
-            model,
+            Objective(model),
             optimizer,
             ragged_step(number),
             step=number,
@@ -85,7 +86,9 @@ def test_at_frozen_weights_it_finds_the_exact_noise_scale_of_the_real_model():
     for number in range(1, 121):
         cut = np.split(draw.integers(0, 160, size=12), (1, 3, 7))
         step = SyntheticStep(batches=tuple(taken(pool, rows) for rows in cut))
-        train_step(model, optimizer, step, step=number, tokens_before=0, learning_rate=0.0, observers=[monitor])
+        train_step(
+            Objective(model), optimizer, step, step=number, tokens_before=0, learning_rate=0.0, observers=[monitor]
+        )
     estimate = monitor.estimate(confidence=0.99)
     assert estimate.resolved
     assert estimate.interval_tokens.covers(truth.noise_scale_tokens)
@@ -105,7 +108,8 @@ def taken(pool: SyntheticBatch, rows: np.ndarray) -> SyntheticBatch:
 
 def gradient_of(model: Transformer, batch: SyntheticBatch) -> torch.Tensor:
     """The gradient of the summed loss, flat."""
-    total, _ = micro_batch_loss(model, batch)
+    objective = Objective(model)
+    total = objective(*objective.tensors_of(batch))
     return torch.cat([gradient.flatten() for gradient in torch.autograd.grad(total, list(model.parameters()))])
 
 
@@ -125,7 +129,9 @@ def test_a_step_of_one_micro_batch_is_passed_over_and_counted():
     monitor = NoiseMonitor()
     model = Transformer(MODEL, seed=1)
     step = synthetic_step(vocabulary_size=61, micro_batch_size=2, sequence_length=16)
-    train_step(model, adamw(model, TRAINING), step, step=1, tokens_before=0, learning_rate=1e-3, observers=[monitor])
+    train_step(
+        Objective(model), adamw(model, TRAINING), step, step=1, tokens_before=0, learning_rate=1e-3, observers=[monitor]
+    )
     assert (monitor.steps, monitor.steps_passed_over) == (0, 1)
 
 

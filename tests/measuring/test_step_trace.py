@@ -9,6 +9,7 @@ from batchwright.model.config import ModelConfig, preset
 from batchwright.model.transformer import Transformer
 from batchwright.planning.memory import PARTS
 from batchwright.training.config import LossForm, TrainingConfig
+from batchwright.training.objective import Objective
 from batchwright.training.optimizer import adamw
 from batchwright.training.step import train_step
 from tests.measuring.test_memory_trace import allocator_peak
@@ -35,7 +36,8 @@ def test_the_trace_of_the_step_is_what_the_allocator_says(loss: LossForm, isolat
     step = synthetic_step(vocabulary_size=500, micro_batch_size=4, sequence_length=48)
 
     def update() -> None:
-        train_step(model, optimizer, step, step=1, tokens_before=0, learning_rate=1e-3, isolate=isolate, loss=loss)
+        objective = Objective(model, isolate=isolate, loss=loss)
+        train_step(objective, optimizer, step, step=1, tokens_before=0, learning_rate=1e-3)
         optimizer.zero_grad()
 
     update()
