@@ -11,8 +11,9 @@ from batchwright.foundation.errors import InputError, ResourceError
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import TrainingConfig
+from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import Objective
-from batchwright.training.optimizer import adamw
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import DivergedError, StepRecord, accumulate_gradient, train_step
 from tests.training.fake_steps import step_of, whole_batch
 
@@ -26,7 +27,7 @@ def train(
     steps: int, *, observers: tuple["Watcher", ...] = (), cuts: tuple[int, ...] = (4,)
 ) -> tuple[Transformer, list[StepRecord]]:
     model = Transformer(SHAPE, seed=1)
-    optimizer = adamw(model, TRAINING)
+    optimizer = build_optimizer(model, TRAINING)
     records: list[StepRecord] = []
     for step in range(1, steps + 1):
         batches = step_of(whole_batch(step, 8, 16, 61), cuts, first_position=8 * (step - 1))
@@ -38,7 +39,7 @@ def train(
                 batches,
                 step=step,
                 tokens_before=tokens,
-                learning_rate=1e-2,
+                hyper_parameters=HyperParameters(learning_rate=1e-2),
                 observers=observers,
             )
         )
@@ -105,11 +106,11 @@ def test_a_batch_without_any_target_is_refused_with_its_place() -> None:
     with pytest.raises(InputError, match="no slot of this batch holds a target") as caught:
         train_step(
             Objective(model),
-            adamw(model, TRAINING),
+            build_optimizer(model, TRAINING),
             step_of(batch, first_position=40),
             step=6,
             tokens_before=0,
-            learning_rate=1.0,
+            hyper_parameters=HyperParameters(learning_rate=1.0),
         )
     assert caught.value.where == "step 6, positions 40 to 41"
 
@@ -122,11 +123,11 @@ def test_a_loss_that_is_no_number_names_step_and_positions_and_leaves_the_weight
     with pytest.raises(DivergedError) as caught:
         train_step(
             Objective(model),
-            adamw(model, TRAINING),
+            build_optimizer(model, TRAINING),
             step_of(whole_batch(0, 4, 16, 61), first_position=12),
             step=4,
             tokens_before=0,
-            learning_rate=1.0,
+            hyper_parameters=HyperParameters(learning_rate=1.0),
         )
     assert "step 4, positions 12 to 15" in str(caught.value)
     for a, b in zip(before, model.parameters(), strict=True):

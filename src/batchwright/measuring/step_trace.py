@@ -19,8 +19,9 @@ from batchwright.measuring.synthetic import SyntheticStep, synthetic_step
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import LossForm, TrainingConfig
+from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import Objective
-from batchwright.training.optimizer import adamw
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import StepObserver, StepRecord, train_step
 
 _MASK_OPERATIONS = tuple(f"aten.{name}" for name in ("zeros", "eq", "bitwise_and", "bitwise_not", "ones", "tril"))
@@ -57,7 +58,7 @@ def trace_step(
     model = _weightless(model_config, dtype) if fake else Transformer(model_config, seed=0, dtype=dtype)
     with FakeTensorMode(allow_non_fake_inputs=True) if fake else contextlib.nullcontext():
         model = _with_empty_weights(model) if fake else model
-        optimizer = adamw(model, config)
+        optimizer = build_optimizer(model, config)
         trace = _StepTrace(fake=fake)
         with trace, _phases(model, optimizer, trace):
             trace.label([*model.parameters(), *model.buffers()], "weights")
@@ -121,7 +122,15 @@ def _traced(
     number: int,
     observers: list[StepObserver],
 ) -> None:
-    train_step(objective, optimizer, step, step=number, tokens_before=0, learning_rate=1e-4, observers=observers)
+    train_step(
+        objective,
+        optimizer,
+        step,
+        step=number,
+        tokens_before=0,
+        hyper_parameters=HyperParameters(learning_rate=1e-4),
+        observers=observers,
+    )
     trace.label((p.grad for p in objective.parameters() if p.grad is not None), "gradients")
     state = (value for values in optimizer.state.values() for value in values.values())
     trace.label((value for value in state if isinstance(value, torch.Tensor)), "optimizer")

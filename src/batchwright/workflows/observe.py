@@ -24,8 +24,9 @@ from batchwright.planning.memory import step_memory
 from batchwright.recipe import Recipe
 from batchwright.training.checkpoint import Checkpoints, load_model, read_progress
 from batchwright.training.config import TrainingConfig
+from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import Objective
-from batchwright.training.optimizer import adamw
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import train_step
 from batchwright.training.trainer import CHECKPOINTS_NAME
 from batchwright.workflows.train import geometry_of, open_data
@@ -89,9 +90,17 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
         model = load_model(newest)
         loader.restore(read_progress(newest).data)
     objective = Objective(model, isolate=training.isolate, loss=training.loss)
-    optimizer, monitor = adamw(model, training), NoiseMonitor()
+    optimizer, monitor = build_optimizer(model, training), NoiseMonitor()
     for number, batches in enumerate(islice(loader, steps), start=1):
-        train_step(objective, optimizer, batches, step=number, tokens_before=0, learning_rate=0.0, observers=[monitor])
+        train_step(
+            objective,
+            optimizer,
+            batches,
+            step=number,
+            tokens_before=0,
+            hyper_parameters=HyperParameters(learning_rate=0.0),
+            observers=[monitor],
+        )
         heard(number, steps)
     value = describe_noise(monitor, batch_tokens=geometry.tokens_per_step, drifting=False)
     return {**value, "checkpoint": None if newest is None else newest.name}
