@@ -11,6 +11,7 @@ from typing import Any, Literal
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.fingerprint import fingerprint
 from batchwright.foundation.named_function import NAME
+from batchwright.model.execution import ActivationCheckpointing, Execution, Precision
 from batchwright.sequences.batch_rule import BatchRule, ConstantBatch, DoublingBatch, RampedBatch
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -19,7 +20,14 @@ LossForm = Literal["chunked", "whole"]
 MOST_THREADS = 1024  # what no machine of today has; torch asked for a million brings the process down
 
 FREE_FIELDS = frozenset(
-    {"micro_batch_size", "evaluate_every_tokens", "checkpoint_every_tokens", "keep_checkpoints", "threads"}
+    {
+        "micro_batch_size",
+        "activation_checkpointing",
+        "evaluate_every_tokens",
+        "checkpoint_every_tokens",
+        "keep_checkpoints",
+        "threads",
+    }
 )
 
 
@@ -37,6 +45,9 @@ class TrainingConfig:
     ramp_tokens: int | None = None  # linear: the slots until the full batch; doubling: between one and the next
     seed: int = 0  # names the fresh weights
     isolate: bool = True  # documents in a row do not see each other
+    precision: Precision = "fp32"  # of the products; bf16 keeps weights, optimizer and loss in fp32
+    activation_checkpointing: ActivationCheckpointing = "none"  # what the backward recomputes instead of keeping it
+    compile: bool = False  # torch.compile of every layer
     loss: LossForm = "chunked"  # hold a few slots' logits at a time, or all of a micro-batch's
     warmup_tokens: int = 0  # linear from 0 to the peak
     decay: Literal["cosine", "linear", "constant"] = "cosine"
@@ -94,11 +105,19 @@ class TrainingConfig:
                 remedy="all three of them, or none",
             )
         assert self.batch_rule  # checks its sizes
+        assert self.execution  # checks its choices
         if self.warmup_tokens >= self.tokens > 0:
             raise InputError(
                 f"the warm-up of {self.warmup_tokens:,} tokens fills the whole run of {self.tokens:,}",
                 remedy=f"warmup_tokens = {self.tokens // 50} (2 %)",
             )
+
+    @property
+    def execution(self) -> Execution:
+        """How the passes are carried out."""
+        return Execution(
+            activation_checkpointing=self.activation_checkpointing, precision=self.precision, compile=self.compile
+        )
 
     @property
     def batch_rule(self) -> BatchRule:

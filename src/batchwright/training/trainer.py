@@ -26,6 +26,7 @@ from batchwright.batches.step import Step
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.files import WriterLock
 from batchwright.model.config import ModelConfig
+from batchwright.model.prepared import prepare
 from batchwright.model.transformer import Transformer
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan, differing
@@ -156,6 +157,7 @@ class Trainer:
             self._check_same(progress, str(newest))
             loader.restore(progress.data)
         model = Transformer(self.model_config, seed=self.config.seed)
+        prepare(model, self.config.execution)
         optimizer = build_optimizer(model, self.config)
         committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
         log = RunLog(self.directory / LOG_NAME, committed_bytes=committed[0], committed_xxh3=committed[1])
