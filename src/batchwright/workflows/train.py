@@ -22,6 +22,7 @@ from batchwright.training.run_log import read_log
 from batchwright.training.step import StepObserver, StepRecord
 from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, RunResult, Trainer
 from batchwright.workflows.data import open_index
+from batchwright.workflows.hyper_parameters import hyper_parameter_rule
 
 RECIPE_NAME = "recipe.toml"
 _BYTES_PER_WEIGHT = 16  # fp32: the weight, its gradient and AdamW's two moments
@@ -97,6 +98,7 @@ def train(
         run_directory=run_directory,
         validation=data.validation,
         validation_bytes_per_token=data.validation_bytes_per_token,
+        hyper_parameters=hyper_parameter_rule(recipe.training),
         observers=observers,
         on_record=on_record,
     )
