@@ -339,5 +339,5 @@ def test_a_budget_is_refused_that_would_have_made_another_past(
     indexes: Indexes, tmp_path: Path, before: TrainingConfig
 ) -> None:
     trainer(tmp_path, indexes, training=before).run(until_step=31)
-    with pytest.raises(InputError, match="training.tokens: 3840 there, 7680 here"):
+    with pytest.raises(InputError, match=r"training\.tokens: 3840 there, 7680 here"):
         trainer(tmp_path, indexes, training=replace(before, tokens=2 * before.tokens)).run()
