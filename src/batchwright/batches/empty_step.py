@@ -25,9 +25,9 @@ def no_target(place: StepPlace, placed: PlacedRows, indexes: Sequence[SequenceIn
     )
     named = ", ".join(f"{split} {number:,}" for split, number, _ in islice(documents, _NAMED))
     more = f" and {len(documents) - _NAMED:,} more" if len(documents) > _NAMED else ""
-    positions = " and ".join(f"{first:,} to {first + count - 1:,}" for first, count in place.spans)
+    spans = [f"position {n:,}" if count == 1 else f"positions {n:,} to {n + count - 1:,}" for n, count in place.spans]
     return InputError(
-        f"the step at positions {positions} has no target: the loss mask leaves out every token of its documents "
+        f"the step at {' and '.join(spans)} has no target: the loss mask leaves out every token of its documents "
         f"({named}{more})",
         where=", ".join(sorted({directory for _, _, directory in documents})),
         remedy="a larger global batch, a stage that skips these positions, or an import without these documents",
