@@ -22,10 +22,9 @@ Allocate = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
 
 class BatchArrays(NamedTuple):
     """One micro-batch's memory, all of it written by the gathering loop, which remembers what lies there and leaves
-    alone what stays the same: of row b's loss mask the first `marked[b, 0]` slots are True and those from
-    `marked[b, 1]` on False, its first `leading[b]` position ids are 0, 1, 2 … and of `cu_seqlens`, always complete,
-    `segments[0]` + 1 entries count, the others repeat B·T. So nobody else writes into these arrays. `touched` keeps the
-    compiler from leaving out reading ahead."""
+    alone what stays the same: `filled[b]` slots of row b hold tokens, its first `leading[b]` position ids are 0, 1, 2 …
+    and of `cu_seqlens`, always complete, `segments[0]` + 1 entries count, the others repeat B·T. So nobody else writes
+    into these arrays. `touched` keeps the compiler from leaving out reading ahead."""
 
     inputs: NDArray[Any]
     targets: NDArray[Any]
@@ -36,7 +35,7 @@ class BatchArrays(NamedTuple):
     streams: NDArray[np.int64]
     rows: NDArray[np.int64]
     epochs: NDArray[np.int64]
-    marked: NDArray[np.int64]
+    filled: NDArray[np.int64]
     leading: NDArray[np.int64]
     segments: NDArray[np.int64]
     touched: NDArray[np.int64]
@@ -74,7 +73,7 @@ def new_arrays(
         streams=np.full(micro_batch_size, -1, np.int64),
         rows=np.full(micro_batch_size, -1, np.int64),
         epochs=np.full(micro_batch_size, -1, np.int64),
-        marked=np.zeros((micro_batch_size, 2), np.int64),
+        filled=np.zeros(micro_batch_size, np.int64),
         leading=np.zeros(micro_batch_size, np.int64),
         segments=np.zeros(1, np.int64),
         touched=np.zeros(1, np.int64),

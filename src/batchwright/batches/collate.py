@@ -16,7 +16,7 @@ from batchwright.batches.batch import Batch
 from batchwright.batches.buffers import BatchArrays
 from batchwright.batches.certificate import Certifier
 from batchwright.batches.gather import StoredIds, lay_rows
-from batchwright.batches.masking import mask_table, masks_of
+from batchwright.batches.masking import lay_masks, masks_of, stored_masks
 from batchwright.batches.row_table import COMPLETE, attention_costs, count_targets, row_table
 from batchwright.foundation.array_file import ArrayFile
 from batchwright.foundation.errors import CorruptDataError
@@ -38,12 +38,12 @@ class Collator:
         self._payloads = AddressTable.of([file.array for file in self._shards])
         self._flags = AddressTable.of([file.unchecked for file in self._shards])
         self._masks = masks_of(indexes)
+        self._stored_masks = stored_masks(self._masks, self._payloads.firsts)
         self._ids = StoredIds(
             addresses=self._payloads.addresses,
             firsts=self._payloads.firsts,
             unchecked=self._flags.addresses,
             like=self._payloads.like,
-            masks=mask_table(self._masks),
             flags_like=self._flags.like,
         )
         self._shards_before = [0, *accumulate(len(index.stored.shards) for index in indexes)]
@@ -52,10 +52,10 @@ class Collator:
 
     def collate(self, out: BatchArrays, placed: PlacedRows, certifier: Certifier | None = None) -> Batch:
         """A batch of these rows, at most B of them; the rest is filler."""
-        status, targets, longest = lay_rows(self._table, self._ids, placed.table, self._eot_id, out)
+        status, targets, longest = self._lay(placed, out)
         if status != COMPLETE:
             self._check(placed)
-            status, targets, longest = lay_rows(self._table, self._ids, placed.table, self._eot_id, out)
+            status, targets, longest = self._lay(placed, out)
         if status != COMPLETE:
             raise self._damaged(placed)
         count = len(placed)
@@ -82,6 +82,13 @@ class Collator:
             indexes=self.indexes,
             certificate=certificate,
         )
+
+    def _lay(self, placed: PlacedRows, out: BatchArrays) -> tuple[int, int, int]:
+        """(status, targets, longest segment)."""
+        status, targets, longest = lay_rows(self._table, self._ids, placed.table, self._eot_id, out)
+        if status == COMPLETE and self._stored_masks is not None:
+            status, targets = lay_masks(self._table, self._stored_masks, placed.table, out.loss_mask.view(np.uint8))
+        return status, targets, longest
 
     def targets_of(self, placed: PlacedRows) -> int:
         """Targets in these rows together."""

@@ -7,10 +7,10 @@
     position ids  0 1 2 3 | 0 1 | 0 1 2      restart with every segment
 
 Guarantee: nothing outside a shard's payload is read and nothing outside a row written, whatever the index says; a block
-of payload, mask or index that was not checked yet is reported before it is used. What the batch before left right
-(mask, position ids of a row's first segment) is not written again. Price: 1-1.5 ns per token into int64, 0.7-0.9 into
-uint16, inputs, targets, position ids and cu_seqlens together, which is what the memory takes (`python -m
-benchmarks.rivals` states both); nothing is allocated.
+of payload or index that was not checked yet is reported before it is used. What the batch before left right (mask,
+position ids of a row's first segment) is not written again. Price: 1-1.5 ns per token into int64, 0.7-0.9 into uint16,
+inputs, targets, position ids and cu_seqlens together, which is what the memory takes (`python -m benchmarks.rivals`
+states both); nothing is allocated.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchwright.batches.buffers import BatchArrays
-from batchwright.batches.masking import UNCHECKED_FLAGS, is_masked, lay_mask
 from batchwright.batches.paired_copy import copy_paired, settle
 from batchwright.batches.row_table import (
     COMPLETE,
@@ -43,13 +42,12 @@ _ROWS_AHEAD = 8
 
 class StoredIds(NamedTuple):
     """Payloads of the shards: their addresses, their first token addresses, and the bytes that say which MiB is
-    unchecked (the address of one such array per shard). `masks`: the same of the shards' loss masks (`mask_table`)."""
+    unchecked (the address of one such array per shard)."""
 
     addresses: NDArray[np.int64]
     firsts: NDArray[np.int64]
     unchecked: NDArray[np.int64]
     like: NDArray[Any]
-    masks: NDArray[np.int64]
     flags_like: NDArray[np.uint8]
 
 
@@ -61,10 +59,7 @@ def _survey_segment(table: RowTable, ids: StoredIds, stream: int, start: int, le
     if local < 1 or start + length > ids.firsts[shard + 1]:
         return DAMAGED
     first_byte, last_byte = (local - 1) * ids.like.itemsize, (local + length) * ids.like.itemsize - 1
-    if any_unchecked(ids.unchecked[shard], first_byte, last_byte):
-        return UNCHECKED
-    flags = ids.masks[shard, UNCHECKED_FLAGS]
-    return UNCHECKED if flags != 0 and any_unchecked(flags, local, local + length - 1) else COMPLETE
+    return UNCHECKED if any_unchecked(ids.unchecked[shard], first_byte, last_byte) else COMPLETE
 
 
 @hot_loop
@@ -197,15 +192,10 @@ def lay_rows(
             out.cu_seqlens[segments] = (b + 1) * sequence_length
             longest = max(longest, sequence_length - filled)
         # The mask of the batch that lay here before is right but between its end and ours.
-        out.loss_mask[b, filled : out.marked[b, 1]] = False
-        out.marked[b, 1] = filled
-        if real and is_masked(table, ids.masks, placed[b, STREAM]):
-            out.marked[b, 0] = 0
-            total += lay_mask(table, ids.masks, ids.firsts, ids.flags_like, placed[b, STREAM], placed[b, ROW], b, out)
-        else:
-            out.loss_mask[b, out.marked[b, 0] : filled] = True
-            out.marked[b, 0] = filled
-            total += filled
+        out.loss_mask[b, filled : out.filled[b]] = False
+        out.loss_mask[b, out.filled[b] : filled] = True
+        out.filled[b] = filled
+        total += filled
     out.cu_seqlens[segments + 1 : out.segments[0] + 1] = micro_batch_size * sequence_length
     out.segments[0] = segments
     if out.past_cache[0]:

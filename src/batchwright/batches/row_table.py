@@ -102,12 +102,6 @@ def first_address(table: RowTable, s: int) -> int:
 
 
 @hot_loop
-def first_shard(table: RowTable, s: int) -> int:
-    """The first shard of index s' store among the shards of all stores."""
-    return _column(table, s, _FIRST_SHARD)
-
-
-@hot_loop
 def shard_at(table: RowTable, firsts: NDArray[np.int64], s: int, address: int) -> int:
     """Which shard of index s' store holds an address of all stores; `firsts` are those of all their shards."""
     return array_between(firsts, address, _column(table, s, _FIRST_SHARD), _column(table, s + 1, _FIRST_SHARD))
