@@ -13,9 +13,8 @@ import torch
 
 from tests.adapters.streams import small_plan, take
 
-pytest.importorskip(
-    "transformers", reason="transformers is not installed here; `make adapters` has an environment for it"
-)
+for library in ("transformers", "accelerate"):
+    pytest.importorskip(library, reason=f"{library} is not installed here; `make adapters` has an environment for it")
 
 import transformers
 from accelerate import Accelerator
