@@ -13,8 +13,10 @@ import torch
 
 from tests.adapters.streams import small_plan, take
 
-for library in ("transformers", "accelerate"):
-    pytest.importorskip(library, reason=f"{library} is not installed here; `make adapters` has an environment for it")
+pytest.importorskip(
+    "transformers", reason="transformers is not installed here; `make adapters` has an environment for it"
+)
+pytest.importorskip("accelerate", reason="accelerate is not installed here; `make adapters` has an environment for it")
 
 import transformers
 from accelerate import Accelerator
