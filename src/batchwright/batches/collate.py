@@ -16,7 +16,7 @@ from batchwright.batches.batch import Batch
 from batchwright.batches.buffers import BatchArrays
 from batchwright.batches.certificate import Certifier
 from batchwright.batches.gather import StoredIds, lay_rows
-from batchwright.batches.masking import lay_masks, masks_of, stored_masks
+from batchwright.batches.masking import StoredMasks, lay_masks, masks_of, stored_masks
 from batchwright.batches.row_table import COMPLETE, attention_costs, count_targets, row_table
 from batchwright.foundation.array_file import ArrayFile
 from batchwright.foundation.errors import CorruptDataError
@@ -52,10 +52,12 @@ class Collator:
 
     def collate(self, out: BatchArrays, placed: PlacedRows, certifier: Certifier | None = None) -> Batch:
         """A batch of these rows, at most B of them; the rest is filler."""
-        status, targets, longest = self._lay(placed, out)
+        status, targets, longest = lay_rows(self._table, self._ids, placed.table, self._eot_id, out)
         if status != COMPLETE:
             self._check(placed)
-            status, targets, longest = self._lay(placed, out)
+            status, targets, longest = lay_rows(self._table, self._ids, placed.table, self._eot_id, out)
+        if status == COMPLETE and self._stored_masks is not None:
+            status, targets = self._lay_masks(self._stored_masks, placed, out)
         if status != COMPLETE:
             raise self._damaged(placed)
         count = len(placed)
@@ -83,12 +85,14 @@ class Collator:
             certificate=certificate,
         )
 
-    def _lay(self, placed: PlacedRows, out: BatchArrays) -> tuple[int, int, int]:
-        """(status, targets, longest segment)."""
-        status, targets, longest = lay_rows(self._table, self._ids, placed.table, self._eot_id, out)
-        if status == COMPLETE and self._stored_masks is not None:
-            status, targets = lay_masks(self._table, self._stored_masks, placed.table, out.loss_mask.view(np.uint8))
-        return status, targets, longest
+    def _lay_masks(self, masks: StoredMasks, placed: PlacedRows, out: BatchArrays) -> tuple[int, int]:
+        """(status, targets) of rows whose ids are laid. Their ids may be checked where their masks are not yet."""
+        flags = out.loss_mask.view(np.uint8)
+        status, targets = lay_masks(self._table, masks, placed.table, flags)
+        if status != COMPLETE:
+            self._check(placed)
+            status, targets = lay_masks(self._table, masks, placed.table, flags)
+        return status, targets
 
     def targets_of(self, placed: PlacedRows) -> int:
         """Targets in these rows together."""
