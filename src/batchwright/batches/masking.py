@@ -5,7 +5,7 @@
     loss mask       0 0 0 0 1 1   1 1 0 0     the flag of each slot's target
 
 A pass of its own after the ids, so that stores without a mask pay nothing for it. Guarantee: nothing is read that is
-not checked and within its shard; nothing of a former batch remains, whatever rows were laid before. Price: 0.4-0.6 ns
+not checked and within its shard; nothing of a former batch remains, whatever rows were laid before. Price: 0.4-0.5 ns
 per token where the masks lie beyond the cache, most of it waiting for memory; in a batch that mixes rows with and
 without a mask, those without are written once more.
 """
