@@ -40,6 +40,7 @@ from batchwright.training.machine import deterministic
 from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
 from batchwright.training.run_log import EMPTY_XXH3, RunLog
+from batchwright.training.same_run import differences
 from batchwright.training.step import StepObserver, StepRecord, train_step
 
 LOG_NAME = "metrics.jsonl"
@@ -234,12 +235,13 @@ class Trainer:
 
     def _check_same(self, progress: Progress, where: str) -> None:
         """Refuse a checkpoint that this recipe did not make, and say in what it differs."""
-        theirs = {"model": progress.model, "training": progress.training}
-        ours = {"model": self.model_config.to_dict(), "training": self.config.same_run()}
-        differences = list(differing(theirs, ours))
-        if differences:
+        found = [
+            *(f"model.{each}" for each in differing(progress.model, self.model_config.to_dict())),
+            *(f"training.{each}" for each in differences(progress.training, self.config, tokens=progress.tokens)),
+        ]
+        if found:
             raise InputError(
-                f"the checkpoint belongs to another run: {'; '.join(differences)}",
+                f"the checkpoint belongs to another run: {'; '.join(found)}",
                 where=where,
                 remedy="put these values back, or train in a new run directory",
             )
