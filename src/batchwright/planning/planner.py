@@ -74,7 +74,7 @@ def fit_geometry(
     usable = int(memory_bytes * (1 - reserve_fraction))
 
     @cache
-    def memory_of(rows: int, length: int = length) -> StepMemory:
+    def memory_of(rows: int, length: int) -> StepMemory:
         if memory_of_step is not None:
             return memory_of_step(rows, length, rows < share)
         return step_memory(
@@ -87,7 +87,7 @@ def fit_geometry(
             loss=loss,
         )
 
-    largest = _largest_fitting(memory_of, share, usable)
+    largest = _largest_fitting(lambda rows: memory_of(rows, length), share, usable)
     if largest == 0:
         raise _too_small(memory_of, length, usable, memory_bytes)
     wanted = largest if fastest_micro_batch_size is None else min(largest, fastest_micro_batch_size)
@@ -100,7 +100,7 @@ def fit_geometry(
         sequence_length=length,
         world_size=world_size,
     )
-    memory = memory_of(micro_batch)
+    memory = memory_of(micro_batch, length)
     return FittedGeometry(
         geometry=geometry,
         memory=memory,
@@ -114,7 +114,7 @@ def fit_geometry(
             memory_bytes=memory_bytes,
             reserve_fraction=reserve_fraction,
             fastest=fastest_micro_batch_size,
-            next_bytes=memory_of(largest + 1).peak_bytes if largest < share else None,
+            next_bytes=memory_of(largest + 1, length).peak_bytes if largest < share else None,
         ),
     )
 
