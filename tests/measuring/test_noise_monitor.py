@@ -10,8 +10,10 @@ from batchwright.measuring.synthetic import SyntheticBatch, SyntheticStep, synth
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import TrainingConfig
-from batchwright.training.optimizer import adamw
-from batchwright.training.step import micro_batch_loss, train_step
+from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.objective import Objective
+from batchwright.training.optimizer import build_optimizer
+from batchwright.training.step import train_step
 from tests.measuring.gram import Rows
 
 MODEL = ModelConfig(vocabulary_size=61, sequence_length=16, width=16, layers=2, heads=2, feed_forward_width=24)
@@ -40,15 +42,15 @@ def ragged_step(seed: int = 0) -> SyntheticStep:
 
 def run(monitor: NoiseMonitor | None, steps: int = 2) -> Transformer:
     model = Transformer(MODEL, seed=1)
-    optimizer = adamw(model, TRAINING)
+    optimizer = build_optimizer(model, TRAINING)
     for number in range(1, steps + 1):
         train_step(
-            model,
+            Objective(model),
             optimizer,
             ragged_step(number),
             step=number,
             tokens_before=0,
-            learning_rate=1e-3,
+            hyper_parameters=HyperParameters(learning_rate=1e-3),
             clip_norm=0.01,
             observers=[] if monitor is None else [monitor],
         )
@@ -81,11 +83,19 @@ def test_at_frozen_weights_it_finds_the_exact_noise_scale_of_the_real_model():
     pool = synthetic_step(vocabulary_size=9, micro_batch_size=160, sequence_length=16).batches[0]
     gradients = torch.stack([gradient_of(model, taken(pool, np.array([row]))) for row in range(160)]).double()
     truth = Rows(gram=(gradients @ gradients.T).numpy(), targets=np.full(160, 16))
-    monitor, optimizer = NoiseMonitor(), adamw(model, TRAINING)
+    monitor, optimizer = NoiseMonitor(), build_optimizer(model, TRAINING)
     for number in range(1, 121):
         cut = np.split(draw.integers(0, 160, size=12), (1, 3, 7))
         step = SyntheticStep(batches=tuple(taken(pool, rows) for rows in cut))
-        train_step(model, optimizer, step, step=number, tokens_before=0, learning_rate=0.0, observers=[monitor])
+        train_step(
+            Objective(model),
+            optimizer,
+            step,
+            step=number,
+            tokens_before=0,
+            hyper_parameters=HyperParameters(learning_rate=0.0),
+            observers=[monitor],
+        )
     estimate = monitor.estimate(confidence=0.99)
     assert estimate.resolved
     assert estimate.interval_tokens.covers(truth.noise_scale_tokens)
@@ -105,7 +115,8 @@ def taken(pool: SyntheticBatch, rows: np.ndarray) -> SyntheticBatch:
 
 def gradient_of(model: Transformer, batch: SyntheticBatch) -> torch.Tensor:
     """The gradient of the summed loss, flat."""
-    total, _ = micro_batch_loss(model, batch)
+    objective = Objective(model)
+    total = objective(*objective.tensors_of(batch))
     return torch.cat([gradient.flatten() for gradient in torch.autograd.grad(total, list(model.parameters()))])
 
 
@@ -125,7 +136,15 @@ def test_a_step_of_one_micro_batch_is_passed_over_and_counted():
     monitor = NoiseMonitor()
     model = Transformer(MODEL, seed=1)
     step = synthetic_step(vocabulary_size=61, micro_batch_size=2, sequence_length=16)
-    train_step(model, adamw(model, TRAINING), step, step=1, tokens_before=0, learning_rate=1e-3, observers=[monitor])
+    train_step(
+        Objective(model),
+        build_optimizer(model, TRAINING),
+        step,
+        step=1,
+        tokens_before=0,
+        hyper_parameters=HyperParameters(learning_rate=1e-3),
+        observers=[monitor],
+    )
     assert (monitor.steps, monitor.steps_passed_over) == (0, 1)
 
 

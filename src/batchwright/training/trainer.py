@@ -26,17 +26,21 @@ from batchwright.batches.step import Step
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.files import WriterLock
 from batchwright.model.config import ModelConfig
+from batchwright.model.prepared import prepare
 from batchwright.model.transformer import Transformer
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan, differing
 from batchwright.training.checkpoint import Checkpoints, Progress, read_progress, restore
 from batchwright.training.config import TrainingConfig
 from batchwright.training.evaluation import Evaluation, evaluate
+from batchwright.training.hyper_parameters import HyperParameterRule, ScheduledLearningRate
 from batchwright.training.interruption import Interruption
 from batchwright.training.lr_schedule import LearningRateSchedule
 from batchwright.training.machine import deterministic
-from batchwright.training.optimizer import adamw
+from batchwright.training.objective import Objective
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.run_log import EMPTY_XXH3, RunLog
+from batchwright.training.same_run import differences
 from batchwright.training.step import StepObserver, StepRecord, train_step
 
 LOG_NAME = "metrics.jsonl"
@@ -60,7 +64,7 @@ class RunResult:
 class _Run:
     """What changes while a run goes on."""
 
-    model: Transformer
+    objective: Objective
     optimizer: torch.optim.Optimizer
     loader: BatchLoader
     log: RunLog
@@ -75,6 +79,7 @@ class Trainer:
     """One run of one recipe in one directory.
 
     `validation` is the index of the held-out rows; `validation_bytes_per_token` makes their loss bits per byte.
+    `hyper_parameters` gives every step's numbers; none: the learning rate follows its schedule, all else stays.
     `on_record` is shown every step and evaluation as it happens (progress bars live above).
     """
 
@@ -87,6 +92,7 @@ class Trainer:
         run_directory: Path,
         validation: SequenceIndex | None = None,
         validation_bytes_per_token: float | None = None,
+        hyper_parameters: HyperParameterRule | None = None,
         observers: Sequence[StepObserver] = (),
         on_record: Callable[[StepRecord | Evaluation], None] | None = None,
     ) -> None:
@@ -97,7 +103,9 @@ class Trainer:
         check_budget(self.batches, training_config.tokens)
         self._validation, self._bytes_per_token = validation, validation_bytes_per_token
         self._observers, self._on_record = tuple(observers), on_record
-        self._schedule = LearningRateSchedule.of(training_config)
+        self._hyper_parameters = hyper_parameters or ScheduledLearningRate(
+            schedule=LearningRateSchedule.of(training_config)
+        )
         self._checkpoints = Checkpoints(run_directory / CHECKPOINTS_NAME, keep=training_config.keep_checkpoints)
         for index in (*plan.indexes, validation):
             if index is not None:
@@ -136,7 +144,7 @@ class Trainer:
             resumed_from=resumed_from,
             last_step=run.last_step,
             evaluation=run.evaluation,
-            model=run.model,
+            model=run.objective.model,
         )
 
     def _begin(self, threads: int) -> tuple[_Run, int | None]:
@@ -150,10 +158,12 @@ class Trainer:
             self._check_same(progress, str(newest))
             loader.restore(progress.data)
         model = Transformer(self.model_config, seed=self.config.seed)
-        optimizer = adamw(model, self.config)
+        prepare(model, self.config.execution)
+        optimizer = build_optimizer(model, self.config)
         committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
         log = RunLog(self.directory / LOG_NAME, committed_bytes=committed[0], committed_xxh3=committed[1])
-        run = _Run(model=model, optimizer=optimizer, loader=loader, log=log, threads=threads)
+        objective = Objective(model, isolate=self.config.isolate, loss=self.config.loss)
+        run = _Run(objective=objective, optimizer=optimizer, loader=loader, log=log, threads=threads)
         if progress is None or newest is None:
             return run, None
         restore(newest, model, optimizer)
@@ -164,15 +174,15 @@ class Trainer:
         """One update, and whatever is due after it."""
         before, ahead = run.tokens, batches.tokens
         record = train_step(
-            run.model,
+            run.objective,
             run.optimizer,
             batches,
             step=run.step + 1,
             tokens_before=before,
-            learning_rate=self._schedule.for_step(before, ahead),
+            hyper_parameters=self._hyper_parameters.for_step(
+                step=run.step + 1, tokens_before=before, tokens_of_step=ahead, global_batch_size=batches.sequences
+            ),
             clip_norm=self.config.clip_norm,
-            isolate=self.config.isolate,
-            loss=self.config.loss,
             observers=self._observers,
         )
         run.loader.acknowledge(batches)
@@ -191,11 +201,10 @@ class Trainer:
             self._validation, self.config.micro_batch_size, rows=self.config.evaluate_sequences
         )
         run.evaluation = evaluate(
-            run.model,
+            run.objective,
             batches,
             step=run.step,
             tokens=run.tokens,
-            isolate=self.config.isolate,
             bytes_per_token=self._bytes_per_token,
         )
         self._record(run, run.evaluation)
@@ -222,16 +231,17 @@ class Trainer:
                 **{name: version(name) for name in ("batchwright", "torch", "numpy")},
             },
         )
-        self._checkpoints.write(progress, run.model, run.optimizer)
+        self._checkpoints.write(progress, run.objective.model, run.optimizer)
 
     def _check_same(self, progress: Progress, where: str) -> None:
         """Refuse a checkpoint that this recipe did not make, and say in what it differs."""
-        theirs = {"model": progress.model, "training": progress.training}
-        ours = {"model": self.model_config.to_dict(), "training": self.config.same_run()}
-        differences = list(differing(theirs, ours))
-        if differences:
+        found = [
+            *(f"model.{each}" for each in differing(progress.model, self.model_config.to_dict())),
+            *(f"training.{each}" for each in differences(progress.training, self.config, tokens=progress.tokens)),
+        ]
+        if found:
             raise InputError(
-                f"the checkpoint belongs to another run: {'; '.join(differences)}",
+                f"the checkpoint belongs to another run: {'; '.join(found)}",
                 where=where,
                 remedy="put these values back, or train in a new run directory",
             )

@@ -24,7 +24,9 @@ from batchwright.planning.memory import step_memory
 from batchwright.recipe import Recipe
 from batchwright.training.checkpoint import Checkpoints, load_model, read_progress
 from batchwright.training.config import TrainingConfig
-from batchwright.training.optimizer import adamw
+from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.objective import Objective
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import train_step
 from batchwright.training.trainer import CHECKPOINTS_NAME
 from batchwright.workflows.train import geometry_of, open_data
@@ -87,17 +89,16 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
     else:
         model = load_model(newest)
         loader.restore(read_progress(newest).data)
-    optimizer, monitor = adamw(model, training), NoiseMonitor()
+    objective = Objective(model, isolate=training.isolate, loss=training.loss)
+    optimizer, monitor = build_optimizer(model, training), NoiseMonitor()
     for number, batches in enumerate(islice(loader, steps), start=1):
         train_step(
-            model,
+            objective,
             optimizer,
             batches,
             step=number,
             tokens_before=0,
-            learning_rate=0.0,
-            isolate=training.isolate,
-            loss=training.loss,
+            hyper_parameters=HyperParameters(learning_rate=0.0),
             observers=[monitor],
         )
         heard(number, steps)
@@ -170,9 +171,15 @@ def _memory_row(model: ModelConfig, training: TrainingConfig, rows: int, length:
         sequence_length=length,
         isolate=training.isolate,
         loss=training.loss,
+        execution=training.execution,
     )
     traced = trace_step(
-        wider, micro_batch_size=rows, sequence_length=length, isolate=training.isolate, loss=training.loss
+        wider,
+        micro_batch_size=rows,
+        sequence_length=length,
+        isolate=training.isolate,
+        loss=training.loss,
+        execution=training.execution,
     )
     return {
         "B": rows,
