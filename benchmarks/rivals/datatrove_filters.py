@@ -2,8 +2,8 @@
 
     python datatrove_filters.py      orders on stdin, one JSON object a line; answers on stdout
 
-{"decide": FILE, "from": n}   every record of a JSONL file from number n on: one answer each, with all reasons and texts
-{"time": FILE, "texts": k}    k records at a time, when asked by another line: CPU-seconds of the four filters in a chain
+{"decide": FILE, "from": n}   every record of a JSONL file from number n on: one answer each, with all reasons
+{"time": [text, …]}           CPU-seconds of the four filters in a chain over these texts
 """
 
 import functools

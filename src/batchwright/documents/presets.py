@@ -6,8 +6,8 @@
     code      long lines, few letters
     none      nothing more
 
-The order is FineWeb's (Penedo et al. 2024, section 3): what is cheap to decide and drops most comes first. A TOML file of
-`[[step]]` tables lists others, or the same with other thresholds:
+The order is FineWeb's (Penedo et al. 2024, section 3). A TOML file of `[[step]]` tables lists other steps, or the same
+with other thresholds:
 
     [[step]]
     name = "gopher_quality"
@@ -67,7 +67,9 @@ def preset(name: str, language: str = "en") -> tuple[Step, ...]:
     """The steps of a preset, in a language."""
     if name not in PRESETS:
         guess = nearest(name, PRESETS)
-        raise InputError(f"there is no preset {name!r}", remedy=f"{guess!r}" if guess else "one of " + ", ".join(PRESETS))
+        raise InputError(
+            f"there is no preset {name!r}", remedy=f"{guess!r}" if guess else "one of " + ", ".join(PRESETS)
+        )
     return tuple(step_named(step, settings, language=language) for step, settings in PRESETS[name])
 
 
@@ -79,7 +81,9 @@ def steps_from_file(path: Path, language: str = "en") -> tuple[Step, ...]:
         value = tomllib.loads(content.decode())
         listed = cast(Any, value.get("step"))
         if set(value) != {"step"} or not isinstance(listed, list):
-            raise InputError("this file lists no steps", remedy='[[step]] tables, each with a name: name = "c4_quality"')
+            raise InputError(
+                "this file lists no steps", remedy='[[step]] tables, each with a name: name = "c4_quality"'
+            )
         return tuple(_step_of(entry, language) for entry in cast(Sequence[Any], listed))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"this file is no TOML: {error}", where=str(path)) from error

@@ -4,7 +4,7 @@ Price: reading and tokenizing run at ~40 MB per CPU-second (GPT-2's vocabulary, 
 at most `VOCABULARY_BYTES` of text, kept in memory, and takes ~1 s per 5 MB of the 16 MiB it then learns from.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file, open_toke
 VOCABULARY_BYTES = 64 * MiB
 _PIECE_BYTES = 1 * MiB  # the sample for a vocabulary is drawn in pieces of about this size
 TRAIN = "train:"
+MOSTLY = 0.5  # of a corpus dropped: said aloud
 
 
 def prepare(
@@ -42,6 +43,7 @@ def prepare(
     seed: int = 0,
     errors: ErrorPolicy = "strict",
     steps: Sequence[Step] = DEFAULT_STEPS,
+    keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
     """The store at `out`; finished work is found finished. `tokenizer` as `tokenizer_named` takes it, `steps` as
@@ -58,6 +60,7 @@ def prepare(
         seed=seed,
         errors=errors,
         steps=steps,
+        keep_rejected=keep_rejected,
         progress=progress,
     )
 
@@ -133,4 +136,18 @@ def summary(store: TokenStore) -> dict[str, Any]:
         "shards": len(manifest.shards),
         "sources": list(manifest.sources),
         "tally": manifest.tally,
+        "mostly_dropped": mostly_dropped(manifest.tally),
     }
+
+
+def mostly_dropped(tally: Mapping[str, Any]) -> dict[str, Any] | None:
+    """When more than half of the documents or of the bytes were dropped: the shares, and the reasons, largest first."""
+    read, reasons = tally["read"], tally["dropped"]
+    shares = {
+        unit: sum(each[unit] for each in reasons.values()) / read[unit] if read[unit] else 0.0
+        for unit in ("documents", "bytes")
+    }
+    if max(shares.values()) <= MOSTLY:
+        return None
+    largest = sorted(reasons, key=lambda reason: -reasons[reason]["documents"])
+    return {**shares, "reasons": {reason: reasons[reason]["documents"] for reason in largest}}

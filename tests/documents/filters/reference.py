@@ -1,4 +1,4 @@
-"""Plain-Python twins of the filters' native loops: strings, sets and regular expressions, as the rules are published."""
+"""Plain-Python twins of the filters' native loops: strings, sets and regular expressions, as the rules read."""
 
 import re
 from collections import Counter
@@ -35,8 +35,9 @@ def patterns() -> dict[str, re.Pattern[str]]:
     icon = f"[{characters(kinds.ICON)}]"
     units = "|".join(re.escape(unit) for unit in kinds.UNITS)
     suffixes = [
-        rf"[{characters(kinds.CUT_AFTER)}]", "……", r"\.\.+", "'s", "'S", "’s", "’S", r"(?<=[0-9])\+", rf"(?<=[0-9])(?:{units})",
-        r"(?<=°[FfCcKk])\.", rf"(?<=[{characters(kinds.BEFORE_FULL_STOP)}])\.", rf"(?<=[{upper}][{upper}])\.",
+        rf"[{characters(kinds.CUT_AFTER)}]", "……", r"\.\.+", "'s", "'S", "’s", "’S", r"(?<=[0-9])\+",
+        rf"(?<=[0-9])(?:{units})", r"(?<=°[FfCcKk])\.", rf"(?<=[{characters(kinds.BEFORE_FULL_STOP)}])\.",
+        rf"(?<=[{upper}][{upper}])\.",
     ]  # fmt: skip
     infixes = [
         r"\.\.+", "…", icon, r"(?<=[0-9])[+\-\*^](?=[0-9-])", rf"(?<=[{lower}{quote}])\.(?=[{upper}{quote}])",

@@ -86,7 +86,9 @@ def test_generated_code_is_dropped() -> None:
 
 
 def test_chinese_prose_is_kept_when_the_language_is_named() -> None:
-    text = "".join(f"这是第{number}个句子，它说的是不一样的事情，而且有一些人在中国读过它。\n" for number in "一二三四五六七八")
+    text = "".join(
+        f"这是第{number}个句子，它说的是不一样的事情，而且有一些人在中国读过它。\n" for number in "一二三四五六七八"
+    )
     assert reason(GopherQuality(), text) == "gopher_short_doc"
     assert [reason(step, text) for step in preset("gopher", "zh")[1:]] == [""]
     assert reason(preset("c4", "zh")[0], text) == ""

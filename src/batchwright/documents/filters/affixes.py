@@ -31,7 +31,7 @@ _EN_DASH, _EM_DASH, _TILDE, _COMMA, _APOSTROPHE, _QUOTATION = 0x2013, 0x2014, 12
 @hot_loop
 def is_digit(code: np.uint32) -> bool:
     """0 to 9, as the rules mean it."""
-    return 48 <= code <= 57
+    return bool(48 <= code <= 57)
 
 
 @hot_loop
@@ -72,11 +72,10 @@ def suffix_length(
     longest = 1 if classes[code] & CUT_AFTER else 0
     if code == _STOP:
         return _full_stop(codes, first, stop, classes)
-    if code == _ELLIPSIS and before == _ELLIPSIS:
+    possessive = (code == 115 or code == 83) and (before == _APOSTROPHE or before == _QUOTATION)  # 's 'S  # noqa: SIM109
+    if possessive or (code == _ELLIPSIS and before == _ELLIPSIS):
         longest = 2
-    elif (code == 115 or code == 83) and (before == _APOSTROPHE or before == _QUOTATION):  # 's 'S
-        longest = 2
-    elif code == _PLUS and is_digit(before):
+    elif code == _PLUS and is_digit(np.uint32(before)):
         longest = 1
     elif classes[code] & UNIT:
         longest = max(longest, _unit(codes, first, stop, tables))
@@ -145,7 +144,7 @@ def infix_length(codes: NDArray[np.uint32], place: int, first: int, stop: int, c
         return 1
     if not (classes[before] & ALPHA or is_digit(before)):
         return 0
-    if 58 <= code <= 62 and code != 59 or code == 47:  # : < = > /
+    if (58 <= code <= 62 and code != 59) or code == 47:  # : < = > /
         return 1 if classes[after] & ALPHA else 0
     return _dashes(codes, place, stop, classes)
 
@@ -158,7 +157,7 @@ def _dashes(codes: NDArray[np.uint32], place: int, stop: int, classes: NDArray[n
         most = 3
     elif code == _EM_DASH:
         most = 2
-    elif code == _EN_DASH or code == _TILDE:
+    elif code == _EN_DASH or code == _TILDE:  # noqa: SIM109
         most = 1
     else:
         return 0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from batchwright.documents.filters.character_classes import UNITS
 from batchwright.documents.filters.english_exceptions import EXCEPTIONS
 from batchwright.documents.filters.hashing import hash_span, slot_of, slots_for
+from batchwright.foundation.compiled import hot_loop
 
 LONGEST_EXCEPTION = max(map(len, EXCEPTIONS))
 LONGEST_UNIT = max(map(len, UNITS))
@@ -104,3 +105,20 @@ def _trie(phrases: Iterable[Sequence[str]]) -> dict[str, NDArray[np.generic]]:
         "phrases": table,
         "phrase_ends": phrase_ends,
     }
+
+
+@hot_loop
+def exception_at(codes: NDArray[np.uint32], first: int, stop: int, tables: EnglishTables) -> int:
+    """The slot of the exception that codes[first:stop] is, or −1."""
+    if stop - first > LONGEST_EXCEPTION:
+        return -1
+    return exception_of(hash_span(codes, first, stop), stop - first, tables)
+
+
+@hot_loop
+def exception_of(key: np.uint64, length: int, tables: EnglishTables) -> int:
+    """The slot of the exception of `length` characters with this hash, or −1."""
+    if length > LONGEST_EXCEPTION:
+        return -1
+    slot = slot_of(tables.exceptions, key)
+    return slot if tables.exceptions[slot] != 0 else -1

@@ -7,10 +7,10 @@
 3. The rest is one word if it is a URL; else it divides at infixes ("well-known", "and/or" being an exception).
 4. Adjacent words that together spell an exception after all become what the list says, the longest first.
 
-Guarantee: the same words as spaCy 3.8 (the fuzzing and corpora of `benchmarks/filters.py`); words lie end to end between
-white space, none is lost. One difference is known: spaCy cannot represent the word "IS_ALPHA" and datatrove then deletes
-it from the text; here it is a word. Price: 40 ns per word, nothing is remembered between texts, so unseen text costs no
-more; 20 bytes of memory per character while a text is looked at.
+Guarantee: the same words as spaCy 3.8; words lie end to end between white space, none is lost. One difference is known:
+spaCy cannot represent the word "IS_ALPHA" and datatrove then deletes it from the text; here it is a word. Price: ~29 ns
+per byte; nothing is remembered between texts, so unseen text costs no more; 25 bytes of memory per character while a
+text is looked at.
 """
 
 from functools import lru_cache
@@ -30,12 +30,14 @@ from batchwright.documents.filters.character_classes import (
     character_classes,
 )
 from batchwright.documents.filters.english_tables import (
-    LONGEST_EXCEPTION,
     MOST_PARTS,
     EnglishTables,
     build_tables,
+    exception_at,
+    exception_of,
 )
-from batchwright.documents.filters.hashing import BASE, hash_span, slot_of
+from batchwright.documents.filters.hashing import BASE, hash_span
+from batchwright.documents.filters.respelled import merge_phrases
 from batchwright.documents.filters.urls import is_url
 from batchwright.foundation.compiled import hot_loop
 
@@ -44,7 +46,7 @@ HAS_LETTER = 2
 ALL_PUNCTUATION = 4
 ENDS_SENTENCE = 8
 
-_STOP, _BLANK = 46, 32
+_STOP = 46
 
 
 class Words(NamedTuple):
@@ -104,9 +106,7 @@ def decode(utf8: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 
 @hot_loop
-def read_words(
-    utf8: NDArray[np.uint8], classes: NDArray[np.uint32], tables: EnglishTables, unspaced: bool
-) -> Words:
+def read_words(utf8: NDArray[np.uint8], classes: NDArray[np.uint32], tables: EnglishTables, unspaced: bool) -> Words:
     """The words of valid UTF-8."""
     return words_of_codes(decode(utf8), classes, tables, unspaced)
 
@@ -153,23 +153,6 @@ def words_of_codes(
         starts[:count], stops[:count] = spelled[:, 0], spelled[:, 1]
         describe(codes, classes, starts, stops, 0, count, hashes, kinds)
     return Words(codes, starts[:count], stops[:count], hashes[:count], kinds[:count])
-
-
-@hot_loop
-def exception_at(codes: NDArray[np.uint32], first: int, stop: int, tables: EnglishTables) -> int:
-    """The slot of the exception that codes[first:stop] is, or −1."""
-    if stop - first > LONGEST_EXCEPTION:
-        return -1
-    return exception_of(hash_span(codes, first, stop), stop - first, tables)
-
-
-@hot_loop
-def exception_of(key: np.uint64, length: int, tables: EnglishTables) -> int:
-    """The slot of the exception of `length` characters with this hash, or −1."""
-    if length > LONGEST_EXCEPTION:
-        return -1
-    slot = slot_of(tables.exceptions, key)
-    return slot if tables.exceptions[slot] != 0 else -1
 
 
 @hot_loop
@@ -292,98 +275,3 @@ def describe(
         if stop - first == 1 and every & SENTENCE_END:
             kind |= ENDS_SENTENCE
         kinds[word] = kind
-
-
-@hot_loop
-def merge_phrases(
-    codes: NDArray[np.uint32],
-    tables: EnglishTables,
-    starts: NDArray[np.int32],
-    stops: NDArray[np.int32],
-    hashes: NDArray[np.uint64],
-) -> NDArray[np.int32]:
-    """(words, 2) the words after exceptions were found again among them, or (0, 2) when nothing changes.
-
-    Words with one blank between them also match, as in the original; they stay as they are, but what overlaps them and
-    is shorter stays, too.
-    """
-    count = len(hashes)
-    nothing = np.empty((0, 2), np.int32)
-    if len(tables.phrases) < 2:
-        return nothing
-    numbers = np.zeros(count, np.int16)
-    candidates = 0
-    for word in range(count):
-        slot = slot_of(tables.phrase_words, hashes[word])
-        if tables.phrase_words[slot] != 0:
-            numbers[word] = tables.phrase_numbers[slot]
-            candidates += 1
-    if candidates < 2:
-        return nothing
-    lengths = np.zeros(count, np.int16)
-    total = longest = 0
-    firsts, sizes = np.empty(4 * candidates, np.int32), np.empty(4 * candidates, np.int32)
-    for word in range(count):
-        if not numbers[word] or not tables.phrases[0, numbers[word]]:
-            continue
-        node, last = 0, word
-        while last < count and numbers[last]:
-            if last > word and not _adjacent(codes, stops[last - 1], starts[last]):
-                break
-            node = tables.phrases[node, numbers[last]]
-            if node == 0:
-                break
-            last += 1
-            if tables.phrase_ends[node] and total < len(firsts):
-                firsts[total], sizes[total] = word, last - word
-                longest = max(longest, last - word)
-                total += 1
-    if not total:
-        return nothing
-    return _replaced(codes, tables, starts, stops, count, firsts[:total], sizes[:total], longest, lengths)
-
-
-@hot_loop
-def _adjacent(codes: NDArray[np.uint32], stop: int, start: int) -> bool:
-    """Whether nothing or a single blank lies between two words."""
-    return stop == start or (start - stop == 1 and codes[stop] == _BLANK)
-
-
-@hot_loop
-def _replaced(
-    codes: NDArray[np.uint32],
-    tables: EnglishTables,
-    starts: NDArray[np.int32],
-    stops: NDArray[np.int32],
-    count: int,
-    firsts: NDArray[np.int32],
-    sizes: NDArray[np.int32],
-    longest: int,
-    chosen: NDArray[np.int16],
-) -> NDArray[np.int32]:
-    taken = np.zeros(count, np.bool_)
-    for size in range(longest, 0, -1):
-        for number in range(len(firsts)):
-            if sizes[number] != size:
-                continue
-            first = firsts[number]
-            if not taken[first] and not taken[first + size - 1]:
-                chosen[first] = size
-            taken[first : first + size] = True
-    words = np.empty((len(codes), 2), np.int32)
-    written, word, changed = 0, 0, False
-    while word < count:
-        size = chosen[word]
-        slot = exception_at(codes, starts[word], stops[word + size - 1], tables) if size else -1
-        if slot < 0:
-            words[written, 0], words[written, 1] = starts[word], stops[word]
-            written, word = written + 1, word + 1
-            continue
-        place = starts[word]
-        for part in range(MOST_PARTS):
-            if tables.parts[slot, part] > 0:
-                words[written, 0], words[written, 1] = place, place + tables.parts[slot, part]
-                place += tables.parts[slot, part]
-                written += 1
-        word, changed = word + size, True
-    return words[:written] if changed else np.empty((0, 2), np.int32)

@@ -45,7 +45,7 @@ def slot_of(keys: NDArray[np.uint64], key: np.uint64) -> int:
     slot = np.int64((mixed >> np.uint64(29)) & np.uint64(mask))
     while keys[slot] != 0 and keys[slot] != wanted:
         slot = (slot + 1) & mask
-    return slot
+    return int(slot)
 
 
 @hot_loop

@@ -5,8 +5,8 @@
     unspaced     each Han, kana, Thai, Lao, Burmese or Khmer character is a word, and thresholds that count words are
                  scaled by 1.5 characters per word (our default, not a published one; see docs/filters.md)
 
-Guarantee: a filter never silently measures blanks where there are none; `--language` says what a text is. A language that
-is not in the table is refused by name.
+Guarantee: a filter that is told the language never measures blanks where there are none. A language that is not in the
+table is refused by name.
 """
 
 from dataclasses import dataclass

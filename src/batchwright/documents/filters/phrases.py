@@ -70,4 +70,4 @@ def phrases_in(codes: NDArray[np.uint32], first: int, stop: int, table: NDArray[
                 same += 1
             if same == length:
                 found |= np.int64(table[row, 0])
-    return found
+    return int(found)

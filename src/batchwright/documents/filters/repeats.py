@@ -4,9 +4,9 @@ A repeated n-gram of 5 or more words is compared without its blanks, and the wor
 
     a b c d e f | a b c d e | a b c d e        n = 5: the second and third "abcde" are repeats, 10 characters
 
-Only places whose next 16 characters (blanks aside) occur again can begin or end in a repeat, so the others are never
-looked up; places whose next n-gram is shorter than that are always. The bound on the most frequent n-gram is exact, too:
-it occurs no more often than the most frequent (n−1)-gram. Price: ~6 ns per byte of prose.
+A repeat, or its first occurrence, can only begin where the next 16 characters (blanks aside) occur again, so no other
+place is looked up; places whose next n-gram is shorter than that always are. The bound on the most frequent n-gram is
+exact, too: it occurs no more often than the most frequent (n−1)-gram.
 """
 
 import numpy as np
@@ -159,18 +159,17 @@ def _power(powers: NDArray[np.uint64], exponent: int) -> np.uint64:
 
 
 @hot_loop
-def repeated_grams(
-    candidates: NDArray[np.int32], prefixes: NDArray[np.uint64], ends: NDArray[np.int64], n: int
-) -> int:
+def repeated_grams(candidates: NDArray[np.int32], prefixes: NDArray[np.uint64], ends: NDArray[np.int64], n: int) -> int:
     """Characters in n-grams that occurred before, each place counted once."""
     powers = _powers()
     seen = np.zeros(slots_for(len(candidates)), np.uint64)
     characters = free = 0
-    for word in candidates:
+    for number in range(len(candidates)):
+        word = int(candidates[number])
         if word < free or word + n >= len(ends):
             continue
-        length = ends[word + n] - ends[word]
-        if add(seen, prefixes[word + n] - prefixes[word] * _power(powers, length)):
+        length = int(ends[word + n] - ends[word])
+        if add(seen, np.uint64(prefixes[word + n] - prefixes[word] * _power(powers, length))):
             characters += length
             free = word + n
-    return characters
+    return int(characters)

@@ -24,7 +24,7 @@ def is_url(codes: NDArray[np.uint32], first: int, stop: int, classes: NDArray[np
     after_scheme = _after_scheme(codes, first, stop, classes)
     if after_scheme > first and _is_address(codes, after_scheme, stop, classes):
         return True
-    for place in range(first + 1, stop):  # a user name has at least one character
+    for place in range(first + 1, stop):  # noqa: SIM110  # a user name has at least one character
         if codes[place] == _AT and _is_address(codes, place + 1, stop, classes):
             return True
     return False
@@ -35,10 +35,7 @@ def _after_scheme(codes: NDArray[np.uint32], first: int, stop: int, classes: NDA
     """Where the host begins after "https://", or `first`."""
     place = first
     while place < stop and (
-        classes[codes[place]] & WORDLIKE
-        or codes[place] == _PLUS
-        or codes[place] == _HYPHEN
-        or codes[place] == _STOP
+        classes[codes[place]] & WORDLIKE or codes[place] == _PLUS or codes[place] == _HYPHEN or codes[place] == _STOP
     ):
         place += 1
     long_enough = place - first >= 2 and place + 2 < stop
@@ -80,7 +77,7 @@ def _is_host(codes: NDArray[np.uint32], first: int, stop: int, classes: NDArray[
         end = place
         while end < stop and end - place <= _LABEL_LONGEST and _in_label(codes[end], classes):
             end += 1
-        if end == place or end == stop or end - place > _LABEL_LONGEST or codes[end] != _STOP:
+        if end == place or end == stop or end - place > _LABEL_LONGEST or codes[end] != _STOP:  # noqa: SIM109
             return False
         if not (classes[codes[place]] & HOST and classes[codes[end - 1]] & HOST):
             return False
@@ -90,7 +87,7 @@ def _is_host(codes: NDArray[np.uint32], first: int, stop: int, classes: NDArray[
 
 @hot_loop
 def _in_label(code: np.uint32, classes: NDArray[np.uint32]) -> bool:
-    return bool(classes[code] & HOST) or code == _HYPHEN or code == _UNDERSCORE
+    return bool(classes[code] & HOST or code == _HYPHEN or code == _UNDERSCORE)  # noqa: SIM109
 
 
 @hot_loop
@@ -135,4 +132,4 @@ def _octet(codes: NDArray[np.uint32], first: int, stop: int, not_zero: bool) -> 
         if place == first and digit == 0 and (not_zero or length == 3):
             return -1
         value = value * 10 + (digit if ascii_digit else 9)
-    return value
+    return int(value)
