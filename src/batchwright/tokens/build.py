@@ -229,6 +229,7 @@ class _Build:
             raise InputError(
                 f"no document is left to store: {tally.read.documents:,} read, dropped: {reasons or 'none'}",
                 where=", ".join(path for source in self.sources for path in source.paths),
+                remedy="where filters dropped it: the text's language (--language), or your own thresholds (--steps)",
             )
         dtype = dtype_for(self.tokenizer.vocabulary_size)
         planned = shard_tasks(self.work, partials, fates, self.settings.shard_tokens, self.tokenizer.eot_id, dtype)
