@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.randomness import generator
 from batchwright.measuring.synthetic import SyntheticStep, synthetic_step
-from batchwright.model.config import ModelConfig
-from batchwright.model.transformer import Transformer
+from batchwright.model.description import ModelDescription
+from batchwright.model.protocol import build_model
 from batchwright.training.config import LossForm, TrainingConfig
 from batchwright.training.optimizer import adamw
 from batchwright.training.step import accumulate_gradient
@@ -50,7 +51,7 @@ class Throughput:
     points: tuple[ThroughputPoint, ...]
     optimizer_seconds: float
     sequence_length: int
-    flops_per_token: int
+    flops_per_token: int | None  # none: a foreign model that does not say
 
     @property
     def best(self) -> ThroughputPoint:
@@ -74,7 +75,7 @@ class Throughput:
 
 
 def measure_throughput(
-    model_config: ModelConfig,
+    model_config: ModelDescription,
     *,
     micro_batch_sizes: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
     sequence_length: int | None = None,
@@ -92,7 +93,7 @@ def measure_throughput(
         raise InputError(f"to measure for {seconds} seconds is not possible", remedy="a number from 0, such as 20")
     length = model_config.sequence_length if sequence_length is None else sequence_length
     sizes = sorted(set(micro_batch_sizes))
-    model = Transformer(model_config, seed=seed)
+    model = build_model(model_config, seed=seed)
     steps = {
         size: synthetic_step(
             vocabulary_size=model_config.vocabulary_size,
@@ -124,7 +125,7 @@ def measure_throughput(
     )
 
 
-def _visit(model: Transformer, step: SyntheticStep, *, isolate: bool, loss: LossForm) -> tuple[float, float]:
+def _visit(model: nn.Module, step: SyntheticStep, *, isolate: bool, loss: LossForm) -> tuple[float, float]:
     """(wall, CPU) seconds of one forward and backward, averaged over a visit."""
     count, wall, cpu = 0, time.perf_counter(), time.process_time()
     while count == 0 or time.perf_counter() - wall < _SHORTEST_VISIT_SECONDS:
@@ -134,7 +135,7 @@ def _visit(model: Transformer, step: SyntheticStep, *, isolate: bool, loss: Loss
     return (time.perf_counter() - wall) / count, max(time.process_time() - cpu, 1e-9) / count
 
 
-def _optimizer_seconds(model: Transformer, length: int) -> float:
+def _optimizer_seconds(model: nn.Module, length: int) -> float:
     """Median of five updates with the gradients that the last visit left."""
     config = TrainingConfig(
         global_batch_size=1, micro_batch_size=1, sequence_length=length, tokens=length, learning_rate=1e-6

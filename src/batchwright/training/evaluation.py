@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from batchwright.foundation.errors import InputError
-from batchwright.model.transformer import Transformer
 from batchwright.training.step import MicroBatch, memory_errors, micro_batch_loss
 
 
@@ -29,7 +29,7 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: Transformer,
+    model: nn.Module,
     batches: Iterable[MicroBatch],
     *,
     step: int = 0,

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from batchwright.foundation.errors import BatchwrightError, InputError, ResourceError
 from batchwright.model.isolation import segment_lengths
 from batchwright.model.loss import chunked_cross_entropy, masked_cross_entropy
-from batchwright.model.transformer import Transformer
+from batchwright.model.protocol import HiddenModel, device_of
 from batchwright.training.config import LossForm
 from batchwright.training.optimizer import set_learning_rate
 
@@ -100,7 +100,7 @@ class DivergedError(BatchwrightError):
 
 
 def train_step(
-    model: Transformer,
+    model: nn.Module,
     optimizer: torch.optim.Optimizer,
     batches: StepBatches,
     *,
@@ -151,7 +151,7 @@ def train_step(
 
 
 def accumulate_gradient(
-    model: Transformer,
+    model: nn.Module,
     batches: StepBatches,
     *,
     isolate: bool = True,
@@ -177,16 +177,19 @@ def accumulate_gradient(
 
 
 def micro_batch_loss(
-    model: Transformer, batch: MicroBatch, *, isolate: bool = True, loss: LossForm = "chunked"
+    model: nn.Module, batch: MicroBatch, *, isolate: bool = True, loss: LossForm = "chunked"
 ) -> tuple[Tensor, int]:
-    """(sum of −log p, targets) of one micro-batch; here, and only here, a Batch becomes tensors."""
-    device = model.output_weight.device
+    """(sum of −log p, targets) of one micro-batch; here, and only here, a Batch becomes tensors.
+
+    A model that gives scores alone has the whole loss, whatever `loss` says.
+    """
+    device = device_of(model)
     ids, targets, mask, position_ids = (
         torch.from_numpy(array).to(device)
         for array in (batch.inputs, batch.targets, batch.loss_mask, batch.position_ids)
     )
     lengths = segment_lengths(batch.position_ids) if isolate else None
-    if loss == "whole":
+    if loss == "whole" or not isinstance(model, HiddenModel):
         logits = model(ids, position_ids, isolate=isolate, lengths=lengths)
         return masked_cross_entropy(logits, targets, mask)
     hidden = model.hidden(ids, position_ids, isolate=isolate, lengths=lengths)
@@ -194,7 +197,7 @@ def micro_batch_loss(
 
 
 def _show_and_move(
-    model: Transformer, whole: dict[str, Tensor], observers: Sequence[StepObserver], targets: int, step_targets: int
+    model: nn.Module, whole: dict[str, Tensor], observers: Sequence[StepObserver], targets: int, step_targets: int
 ) -> None:
     """Show one micro-batch's gradient and move it into the sum, in the order and rounding autograd would use."""
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -209,7 +212,7 @@ def _show_and_move(
         parameter.grad = None
 
 
-def _clip(model: Transformer, clip_norm: float | None) -> float:
+def _clip(model: nn.Module, clip_norm: float | None) -> float:
     """Scale the gradient down to `clip_norm`; its norm before that."""
     norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf if clip_norm is None else clip_norm)
     return norm.item()

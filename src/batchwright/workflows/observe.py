@@ -19,7 +19,8 @@ from batchwright.measuring.noise_monitor import NoiseMonitor
 from batchwright.measuring.step_trace import trace_step
 from batchwright.measuring.throughput import measure_throughput
 from batchwright.model.config import ModelConfig
-from batchwright.model.transformer import Transformer
+from batchwright.model.description import ModelDescription
+from batchwright.model.probe import probed
 from batchwright.planning.memory import step_memory
 from batchwright.recipe import Recipe
 from batchwright.training.checkpoint import Checkpoints, load_model, read_progress
@@ -83,9 +84,9 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
     if run_directory is not None and newest is None:
         raise InputError("there is no checkpoint of a run here", where=str(run_directory), remedy="leave --run out")
     if newest is None:
-        model = Transformer(recipe.model, seed=training.seed)
+        model = probed(recipe.model, seed=training.seed, isolate=training.isolate)
     else:
-        model = load_model(newest)
+        model = load_model(newest, recipe.model)
         loader.restore(read_progress(newest).data)
     optimizer, monitor = adamw(model, training), NoiseMonitor()
     for number, batches in enumerate(islice(loader, steps), start=1):
@@ -106,7 +107,7 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
 
 
 def observe_speed(
-    model: ModelConfig, training: TrainingConfig, *, micro_batch_sizes: Sequence[int], seconds: float
+    model: ModelDescription, training: TrainingConfig, *, micro_batch_sizes: Sequence[int], seconds: float
 ) -> Json:
     """Tokens per second at each micro-batch."""
     measured = measure_throughput(

@@ -122,10 +122,13 @@ def _refuse_what_no_memory_holds(recipe: Recipe) -> None:
 
     Raises ResourceError. Whether a batch fits beside it is `batchwright plan`'s question.
     """
-    needed, there = _BYTES_PER_WEIGHT * recipe.model.parameter_count(), this_machine().memory_bytes
+    weights = recipe.model.parameter_count()
+    if weights is None:
+        return  # a function's model: only building it could tell
+    needed, there = _BYTES_PER_WEIGHT * weights, this_machine().memory_bytes
     if needed > there:
         raise ResourceError(
-            f"{recipe.model.parameter_count():,} weights with gradient and optimizer need {format_bytes(needed)}, "
+            f"{weights:,} weights with gradient and optimizer need {format_bytes(needed)}, "
             f"and this machine has {format_bytes(there)}",
             remedy="a smaller model, or a machine with more memory: batchwright plan says what fits",
         )
