@@ -30,7 +30,8 @@ from batchwright.model.isolation import segment_lengths
 from batchwright.model.loss import chunked_cross_entropy, masked_cross_entropy
 from batchwright.model.protocol import HiddenModel, device_of
 from batchwright.training.config import LossForm
-from batchwright.training.optimizer import set_learning_rate
+from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.optimizer import set_hyper_parameters
 
 
 class MicroBatch(Protocol):
@@ -62,7 +63,7 @@ class StepBatches(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
-    """What one update did. All but the last two fields are the same for every run of the recipe on a machine."""
+    """What one update did. All but `seconds` and `tokens_per_second` are the same for every run of the recipe."""
 
     step: int  # 1 is the first update
     tokens: int  # slots seen up to and with this step
@@ -75,6 +76,9 @@ class StepRecord:
     learning_rate: float
     seconds: float
     tokens_per_second: float
+    betas: tuple[float, float] | None = None  # this and the next two: none where the batch does not change them
+    epsilon: float | None = None
+    weight_decay: float | None = None
 
 
 class StepObserver(Protocol):
@@ -106,7 +110,7 @@ def train_step(
     *,
     step: int,
     tokens_before: int,
-    learning_rate: float,
+    hyper_parameters: HyperParameters,
     clip_norm: float | None = 1.0,
     isolate: bool = True,
     loss: LossForm = "chunked",
@@ -129,7 +133,7 @@ def train_step(
             where=where,
             remedy="a lower learning rate, a longer warm-up or a smaller clip_norm; the last checkpoint is untouched",
         )
-    set_learning_rate(optimizer, learning_rate)
+    set_hyper_parameters(optimizer, hyper_parameters)
     optimizer.step()
     seconds = time.perf_counter() - begun
     record = StepRecord(
@@ -141,7 +145,10 @@ def train_step(
         certificate=f"{batches.certificate:016x}",
         loss=mean_loss,
         gradient_norm=norm,
-        learning_rate=learning_rate,
+        learning_rate=hyper_parameters.learning_rate,
+        betas=hyper_parameters.betas,
+        epsilon=hyper_parameters.epsilon,
+        weight_decay=hyper_parameters.weight_decay,
         seconds=seconds,
         tokens_per_second=slots / seconds,
     )

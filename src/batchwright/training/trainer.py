@@ -33,10 +33,11 @@ from batchwright.sequences.plan import Plan, differing
 from batchwright.training.checkpoint import Checkpoints, Progress, read_progress, restore
 from batchwright.training.config import TrainingConfig
 from batchwright.training.evaluation import Evaluation, evaluate
+from batchwright.training.hyper_parameters import HyperParameterRule, ScheduledLearningRate
 from batchwright.training.interruption import Interruption
 from batchwright.training.lr_schedule import LearningRateSchedule
 from batchwright.training.machine import deterministic
-from batchwright.training.optimizer import adamw
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.run_log import EMPTY_XXH3, RunLog
 from batchwright.training.step import StepObserver, StepRecord, train_step
 
@@ -76,6 +77,7 @@ class Trainer:
     """One run of one recipe in one directory.
 
     `validation` is the index of the held-out rows; `validation_bytes_per_token` makes their loss bits per byte.
+    `hyper_parameters` gives every step's numbers; none: the learning rate follows its schedule, all else stays.
     `on_record` is shown every step and evaluation as it happens (progress bars live above).
     """
 
@@ -88,6 +90,7 @@ class Trainer:
         run_directory: Path,
         validation: SequenceIndex | None = None,
         validation_bytes_per_token: float | None = None,
+        hyper_parameters: HyperParameterRule | None = None,
         observers: Sequence[StepObserver] = (),
         on_record: Callable[[StepRecord | Evaluation], None] | None = None,
     ) -> None:
@@ -98,7 +101,9 @@ class Trainer:
         check_budget(self.batches, training_config.tokens)
         self._validation, self._bytes_per_token = validation, validation_bytes_per_token
         self._observers, self._on_record = tuple(observers), on_record
-        self._schedule = LearningRateSchedule.of(training_config)
+        self._hyper_parameters = hyper_parameters or ScheduledLearningRate(
+            schedule=LearningRateSchedule.of(training_config)
+        )
         self._checkpoints = Checkpoints(run_directory / CHECKPOINTS_NAME, keep=training_config.keep_checkpoints)
         for index in (*plan.indexes, validation):
             if index is not None:
@@ -151,7 +156,7 @@ class Trainer:
             self._check_same(progress, str(newest))
             loader.restore(progress.data)
         model = probed(self.model_config, seed=self.config.seed, isolate=self.config.isolate)
-        optimizer = adamw(model, self.config)
+        optimizer = build_optimizer(model, self.config)
         committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
         log = RunLog(self.directory / LOG_NAME, committed_bytes=committed[0], committed_xxh3=committed[1])
         run = _Run(model=model, optimizer=optimizer, loader=loader, log=log, threads=threads)
@@ -170,7 +175,9 @@ class Trainer:
             batches,
             step=run.step + 1,
             tokens_before=before,
-            learning_rate=self._schedule.for_step(before, ahead),
+            hyper_parameters=self._hyper_parameters.for_step(
+                step=run.step + 1, tokens_before=before, tokens_of_step=ahead, global_batch_size=batches.sequences
+            ),
             clip_norm=self.config.clip_norm,
             isolate=self.config.isolate,
             loss=self.config.loss,
