@@ -14,7 +14,9 @@ from torch import nn
 
 from batchwright.foundation.errors import InputError
 from batchwright.model.description import HuggingFaceModel, description_of
+from batchwright.model.execution import PLAIN, Execution
 from batchwright.model.hugging_face import HuggingFaceScores
+from batchwright.model.prepared import prepare
 from batchwright.model.probe import probed
 from batchwright.model.protocol import HiddenModel, blocks_of, build_model
 from batchwright.sequences.plan import Plan
@@ -135,6 +137,26 @@ def test_it_learns_from_our_batches_and_resumes_as_if_never_interrupted(name: st
     saved = load_model(tmp_path / "pieces" / "checkpoints" / "step-16")
     for a, b in zip(whole.model.parameters(), saved.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gpt2"])
+def test_its_layers_are_recomputed_without_a_bit_changed_and_bf16_keeps_documents_apart(name: str) -> None:
+    def gradients(execution: Execution) -> list[torch.Tensor]:
+        model = built(name)
+        prepare(model, execution)
+        model(*row(ONE, TWO)).logsumexp(-1).sum().backward()
+        return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+
+    plain = gradients(PLAIN)
+    for how in ("selective", "full"):
+        again = gradients(Execution(activation_checkpointing=how))
+        assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
+    model = built(name)
+    prepare(model, Execution(precision="bf16"))
+    with torch.no_grad():
+        one, other = (model(*row(*documents))[:, 5:] for documents in ([ONE, TWO], [OTHER, TWO]))
+    assert one.dtype == torch.bfloat16
+    assert torch.equal(one, other)
 
 
 def test_dropout_stays_off_and_a_padding_id_trains() -> None:

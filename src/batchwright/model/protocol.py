@@ -62,7 +62,8 @@ def build_model(description: ModelDescription, *, seed: int, dtype: torch.dtype 
 def scores(model: nn.Module, ids: Tensor, position_ids: Tensor, *, isolate: bool) -> Tensor:
     """(B, T) → (B, V): the scores of what follows the last slot of each row."""
     if isinstance(model, HiddenModel):
-        return model.hidden(ids, position_ids, isolate=isolate)[:, -1] @ model.output_weight.T
+        last = model.hidden(ids, position_ids, isolate=isolate)[:, -1]
+        return last.to(model.output_weight.dtype) @ model.output_weight.T
     return model(ids, position_ids, isolate=isolate, lengths=None)[:, -1]
 
 
