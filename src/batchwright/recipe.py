@@ -43,6 +43,31 @@ class SourceRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageRecipe:
+    """From some place on other data or another batch: [[data.stages]]. What is left out stays as it was."""
+
+    at_position: int | None = None  # where it begins: one of the three
+    at_tokens: int | None = None  # the first step that begins after so many slots
+    at_step: int | None = None  # after so many updates
+    sources: tuple[SourceRecipe, ...] = ()  # all of them, with their new weights
+    sequence_length: int | None = None  # T
+    global_batch_size: int | None = None  # sequences per update
+    seed: int | None = None  # of the order of the rows, from each source's next epoch on
+
+    def __post_init__(self) -> None:
+        places = [self.at_position, self.at_tokens, self.at_step]
+        if sum(place is not None for place in places) != 1:
+            raise RecipeError(
+                f"a stage begins at_position {places[0]}, at_tokens {places[1]}, at_step {places[2]}",
+                remedy="say one of the three",
+            )
+        for name in ("at_position", "at_tokens", "at_step", "sequence_length", "global_batch_size"):
+            value, least = getattr(self, name), 0 if name.startswith("at_") else 1
+            if value is not None and value < least:
+                raise RecipeError(f"{name} of a stage is {value}", remedy=f"{least} or more")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataRecipe:
     """Where the tokens lie and how they become rows."""
 
@@ -50,6 +75,13 @@ class DataRecipe:
     packing: Literal["best-fit", "concatenate", "best-fit-truncated", "start-aligned"] = "best-fit"
     sources: tuple[SourceRecipe, ...] = ()  # instead of `store`: several, mixed; the first one's held-out rows validate
     seed: int = 0  # names the order of the rows; the weights have their own seed in [training]
+    stages: tuple[StageRecipe, ...] = ()  # in order; appended while a run lasts, never edited once they have begun
+    skip: tuple[tuple[int, int], ...] = ()  # [first, stop) positions that nobody eats
+
+    def __post_init__(self) -> None:
+        for first, stop in self.skip:
+            if not 0 <= first < stop:
+                raise RecipeError(f"skip holds [{first}, {stop}]", remedy="[first, stop] with first below stop, from 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +98,12 @@ class Recipe:
                 f"[training] sequence_length {self.training.sequence_length:,} is longer than the model's "
                 f"{self.model.sequence_length:,}",
                 remedy="leave [model] sequence_length out: it then follows [training]",
+            )
+        longest = max((stage.sequence_length or 0 for stage in self.data.stages), default=0)
+        if longest > self.model.sequence_length:
+            raise RecipeError(
+                f"a stage has rows of {longest:,} tokens, the model reads {self.model.sequence_length:,}",
+                remedy=f"[model] sequence_length = {longest}",
             )
 
     @property

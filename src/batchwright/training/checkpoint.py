@@ -91,6 +91,11 @@ class Checkpoints:
         self._forget(self.committed()[: -self._keep])
         return final
 
+    def forget_after(self, step: int) -> None:
+        """Delete the checkpoints of later steps, the newest first."""
+        later = [path for path in self.committed() if int(path.name.removeprefix("step-")) > step]
+        self._forget(reversed(later))
+
     def remove_unfinished(self) -> None:
         """Delete what a killed writer left behind."""
         if self.directory.is_dir():

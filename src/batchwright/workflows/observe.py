@@ -30,6 +30,7 @@ from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import train_step
 from batchwright.training.trainer import CHECKPOINTS_NAME
+from batchwright.workflows.run_directory import recipe_of_run
 from batchwright.workflows.train import geometry_of, open_data
 
 NOISE_BLOCKS = 32
@@ -80,6 +81,8 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
     """
     if steps < 1:
         raise InputError(f"a noise scale out of {steps} steps is none", remedy="--steps 64")
+    if run_directory is not None:
+        recipe = recipe_of_run(recipe, run_directory)  # with what that run skips, or its state would be of another plan
     training, geometry = recipe.training, geometry_of(recipe)
     loader = BatchLoader(open_data(recipe).plan, geometry)
     newest = None if run_directory is None else Checkpoints(run_directory / CHECKPOINTS_NAME).newest()
