@@ -6,7 +6,7 @@ Only when asked for by name: index, rivals and filters (`python -m benchmarks.fi
 import importlib
 import sys
 
-NAMES = ("startup", "loader", "mixing", "packing", "cold", "resume", "prepare", "attention", "provenance")
+NAMES = ("startup", "loader", "mixing", "packing", "cold", "resume", "prepare", "attention", "loss", "provenance")
 
 
 def main(names: list[str]) -> None:
