@@ -8,10 +8,12 @@ from batchwright.cli.main import EXIT_INTERRUPTED
 from batchwright.cli.options import Settings
 from batchwright.foundation.units import format_count
 from batchwright.recipe import load_recipe
+from batchwright.training.checkpoint_clock import LARGEST_LOSS_SHARE, LONGEST_SECONDS
 from batchwright.training.step import StepRecord
+from batchwright.training.trainer import Record
 from batchwright.workflows.strings import Say
 from batchwright.workflows.telling.one_batch import tell_geometry
-from batchwright.workflows.train import Record, checkpointed_step, geometry_of, records_of
+from batchwright.workflows.train import checkpointed_step, geometry_of, records_of
 from batchwright.workflows.train import train as train_recipe
 
 
@@ -84,7 +86,9 @@ def train(
 def _checkpoints(every_tokens: int | None, say: Say) -> str:
     """What a crash can cost, said before it can happen."""
     if every_tokens is None:
-        return say("training.no_checkpoints")
+        return say(
+            "training.checkpoints.default", share=f"{LARGEST_LOSS_SHARE:.1%}", minutes=f"{LONGEST_SECONDS / 60:.0f}"
+        )
     return say("training.checkpoints", tokens=f"{every_tokens:,}")
 
 

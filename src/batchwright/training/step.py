@@ -62,7 +62,8 @@ class StepBatches(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
-    """What one update did. All but the last two fields are the same for every run of the recipe on a machine."""
+    """What one update did. All but the fields named in `run_log.MEASURED_FIELDS` are the same for every run of the
+    recipe on a machine."""
 
     step: int  # 1 is the first update
     tokens: int  # slots seen up to and with this step
@@ -75,6 +76,8 @@ class StepRecord:
     learning_rate: float
     seconds: float
     tokens_per_second: float
+    mfu: float | None = None  # the model's FLOPs per second ÷ the machine's peak; None: no peak is known
+    peak_memory_bytes: int | None = None  # of the process so far on a CPU, of the step in the allocator on CUDA
 
 
 class StepObserver(Protocol):
@@ -99,6 +102,10 @@ class DivergedError(BatchwrightError):
     """A loss or a gradient is not a finite number. The weights are still those before the step."""
 
 
+class NoTargetsError(InputError):
+    """A batch of nothing but padding or masked tokens has no gradient."""
+
+
 def train_step(
     model: Transformer,
     optimizer: torch.optim.Optimizer,
@@ -116,7 +123,7 @@ def train_step(
     begun = time.perf_counter()
     where = f"step {step}, positions {batches.first_position:,} to {batches.first_position + batches.sequences - 1:,}"
     if batches.targets < 1:
-        raise InputError("no slot of this batch holds a target token, so it has no gradient", where=where)
+        raise NoTargetsError("no slot of this batch holds a target token, so it has no gradient", where=where)
     optimizer.zero_grad(set_to_none=True)
     watching = [observer for observer in observers if observer.wants(step)]
     loss_sum, length = accumulate_gradient(model, batches, isolate=isolate, loss=loss, observers=watching, where=where)
@@ -127,7 +134,7 @@ def train_step(
         raise DivergedError(
             f"the loss is {mean_loss} and the gradient's norm {norm}",
             where=where,
-            remedy="a lower learning rate, a longer warm-up or a smaller clip_norm; the last checkpoint is untouched",
+            remedy="a lower learning rate, a longer warm-up or a smaller clip_norm",
         )
     set_learning_rate(optimizer, learning_rate)
     optimizer.step()

@@ -17,16 +17,13 @@ from batchwright.sequences.plan import Plan
 from batchwright.sequences.stage import Source, weight_of
 from batchwright.tokens.store import TokenStore
 from batchwright.training.checkpoint import Checkpoints, read_progress
-from batchwright.training.evaluation import Evaluation
 from batchwright.training.run_log import read_log
-from batchwright.training.step import StepObserver, StepRecord
-from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, RunResult, Trainer
+from batchwright.training.step import StepObserver
+from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, Record, RunResult, Trainer
 from batchwright.workflows.data import open_index
 
 RECIPE_NAME = "recipe.toml"
 _BYTES_PER_WEIGHT = 16  # fp32: the weight, its gradient and AdamW's two moments
-
-Record = StepRecord | Evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
