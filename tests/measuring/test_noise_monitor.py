@@ -10,7 +10,8 @@ from batchwright.measuring.synthetic import SyntheticBatch, SyntheticStep, synth
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import TrainingConfig
-from batchwright.training.optimizer import adamw
+from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import micro_batch_loss, train_step
 from tests.measuring.gram import Rows
 
@@ -40,7 +41,7 @@ def ragged_step(seed: int = 0) -> SyntheticStep:
 
 def run(monitor: NoiseMonitor | None, steps: int = 2) -> Transformer:
     model = Transformer(MODEL, seed=1)
-    optimizer = adamw(model, TRAINING)
+    optimizer = build_optimizer(model, TRAINING)
     for number in range(1, steps + 1):
         train_step(
             model,
@@ -48,7 +49,7 @@ def run(monitor: NoiseMonitor | None, steps: int = 2) -> Transformer:
             ragged_step(number),
             step=number,
             tokens_before=0,
-            learning_rate=1e-3,
+            hyper_parameters=HyperParameters(learning_rate=1e-3),
             clip_norm=0.01,
             observers=[] if monitor is None else [monitor],
         )
@@ -81,11 +82,19 @@ def test_at_frozen_weights_it_finds_the_exact_noise_scale_of_the_real_model():
     pool = synthetic_step(vocabulary_size=9, micro_batch_size=160, sequence_length=16).batches[0]
     gradients = torch.stack([gradient_of(model, taken(pool, np.array([row]))) for row in range(160)]).double()
     truth = Rows(gram=(gradients @ gradients.T).numpy(), targets=np.full(160, 16))
-    monitor, optimizer = NoiseMonitor(), adamw(model, TRAINING)
+    monitor, optimizer = NoiseMonitor(), build_optimizer(model, TRAINING)
     for number in range(1, 121):
         cut = np.split(draw.integers(0, 160, size=12), (1, 3, 7))
         step = SyntheticStep(batches=tuple(taken(pool, rows) for rows in cut))
-        train_step(model, optimizer, step, step=number, tokens_before=0, learning_rate=0.0, observers=[monitor])
+        train_step(
+            model,
+            optimizer,
+            step,
+            step=number,
+            tokens_before=0,
+            hyper_parameters=HyperParameters(learning_rate=0.0),
+            observers=[monitor],
+        )
     estimate = monitor.estimate(confidence=0.99)
     assert estimate.resolved
     assert estimate.interval_tokens.covers(truth.noise_scale_tokens)
@@ -125,7 +134,15 @@ def test_a_step_of_one_micro_batch_is_passed_over_and_counted():
     monitor = NoiseMonitor()
     model = Transformer(MODEL, seed=1)
     step = synthetic_step(vocabulary_size=61, micro_batch_size=2, sequence_length=16)
-    train_step(model, adamw(model, TRAINING), step, step=1, tokens_before=0, learning_rate=1e-3, observers=[monitor])
+    train_step(
+        model,
+        build_optimizer(model, TRAINING),
+        step,
+        step=1,
+        tokens_before=0,
+        hyper_parameters=HyperParameters(learning_rate=1e-3),
+        observers=[monitor],
+    )
     assert (monitor.steps, monitor.steps_passed_over) == (0, 1)
 
 

@@ -5,11 +5,13 @@ import torch
 
 from batchwright.measuring.step_trace import trace_step
 from batchwright.measuring.synthetic import synthetic_step
-from batchwright.model.config import ModelConfig, preset
+from batchwright.model.config import ModelConfig
+from batchwright.model.presets import preset
 from batchwright.model.transformer import Transformer
 from batchwright.planning.memory import PARTS
 from batchwright.training.config import LossForm, TrainingConfig
-from batchwright.training.optimizer import adamw
+from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import train_step
 from tests.measuring.test_memory_trace import allocator_peak
 
@@ -31,11 +33,20 @@ def test_the_trace_of_the_step_is_what_the_allocator_says(loss: LossForm, isolat
     config = TrainingConfig(
         global_batch_size=4, micro_batch_size=4, sequence_length=48, tokens=1000, learning_rate=1e-3
     )
-    optimizer = adamw(model, config)
+    optimizer = build_optimizer(model, config)
     step = synthetic_step(vocabulary_size=500, micro_batch_size=4, sequence_length=48)
 
     def update() -> None:
-        train_step(model, optimizer, step, step=1, tokens_before=0, learning_rate=1e-3, isolate=isolate, loss=loss)
+        train_step(
+            model,
+            optimizer,
+            step,
+            step=1,
+            tokens_before=0,
+            hyper_parameters=HyperParameters(learning_rate=1e-3),
+            isolate=isolate,
+            loss=loss,
+        )
         optimizer.zero_grad()
 
     update()

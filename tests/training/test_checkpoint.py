@@ -19,7 +19,7 @@ from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.checkpoint import Checkpoints, Progress, load_model, read_progress, restore
 from batchwright.training.config import TrainingConfig
-from batchwright.training.optimizer import adamw
+from batchwright.training.optimizer import build_optimizer
 
 SHAPE = ModelConfig(vocabulary_size=11, sequence_length=4, width=4, layers=1, heads=1, feed_forward_width=4)
 TRAINING = TrainingConfig(global_batch_size=1, micro_batch_size=1, sequence_length=4, tokens=99, learning_rate=1.0)
@@ -31,7 +31,7 @@ class Crash(BaseException):
 
 def trained(seed: int) -> tuple[Transformer, torch.optim.AdamW]:
     model = Transformer(SHAPE, seed=seed)
-    optimizer = adamw(model, TRAINING)
+    optimizer = build_optimizer(model, TRAINING)
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
@@ -82,7 +82,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = Checkpoints(tmp_path).write(progress(3), model, optimizer)
     assert read_progress(path) == progress(3)
     again = Transformer(SHAPE, seed=9)
-    fresh = adamw(again, TRAINING)
+    fresh = build_optimizer(again, TRAINING)
     restore(path, again, fresh)
     for a, b in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)

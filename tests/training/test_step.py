@@ -11,7 +11,8 @@ from batchwright.foundation.errors import InputError, ResourceError
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import TrainingConfig
-from batchwright.training.optimizer import adamw
+from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import DivergedError, StepRecord, accumulate_gradient, train_step
 from tests.training.fake_steps import step_of, whole_batch
 
@@ -25,14 +26,20 @@ def train(
     steps: int, *, observers: tuple["Watcher", ...] = (), cuts: tuple[int, ...] = (4,)
 ) -> tuple[Transformer, list[StepRecord]]:
     model = Transformer(SHAPE, seed=1)
-    optimizer = adamw(model, TRAINING)
+    optimizer = build_optimizer(model, TRAINING)
     records: list[StepRecord] = []
     for step in range(1, steps + 1):
         batches = step_of(whole_batch(step, 8, 16, 61), cuts, first_position=8 * (step - 1))
         tokens = records[-1].tokens if records else 0
         records.append(
             train_step(
-                model, optimizer, batches, step=step, tokens_before=tokens, learning_rate=1e-2, observers=observers
+                model,
+                optimizer,
+                batches,
+                step=step,
+                tokens_before=tokens,
+                hyper_parameters=HyperParameters(learning_rate=1e-2),
+                observers=observers,
             )
         )
     return model, records
@@ -97,7 +104,12 @@ def test_a_batch_without_any_target_is_refused_with_its_place() -> None:
     model = Transformer(SHAPE, seed=1)
     with pytest.raises(InputError, match="no slot of this batch holds a target") as caught:
         train_step(
-            model, adamw(model, TRAINING), step_of(batch, first_position=40), step=6, tokens_before=0, learning_rate=1.0
+            model,
+            build_optimizer(model, TRAINING),
+            step_of(batch, first_position=40),
+            step=6,
+            tokens_before=0,
+            hyper_parameters=HyperParameters(learning_rate=1.0),
         )
     assert caught.value.where == "step 6, positions 40 to 41"
 
@@ -110,11 +122,11 @@ def test_a_loss_that_is_no_number_names_step_and_positions_and_leaves_the_weight
     with pytest.raises(DivergedError) as caught:
         train_step(
             model,
-            adamw(model, TRAINING),
+            build_optimizer(model, TRAINING),
             step_of(whole_batch(0, 4, 16, 61), first_position=12),
             step=4,
             tokens_before=0,
-            learning_rate=1.0,
+            hyper_parameters=HyperParameters(learning_rate=1.0),
         )
     assert "step 4, positions 12 to 15" in str(caught.value)
     for a, b in zip(before, model.parameters(), strict=True):

@@ -19,7 +19,8 @@ from batchwright.measuring.synthetic import SyntheticStep, synthetic_step
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import LossForm, TrainingConfig
-from batchwright.training.optimizer import adamw
+from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import StepObserver, StepRecord, train_step
 
 _MASK_OPERATIONS = tuple(f"aten.{name}" for name in ("zeros", "eq", "bitwise_and", "bitwise_not", "ones", "tril"))
@@ -56,7 +57,7 @@ def trace_step(
     model = _weightless(model_config, dtype) if fake else Transformer(model_config, seed=0, dtype=dtype)
     with FakeTensorMode(allow_non_fake_inputs=True) if fake else contextlib.nullcontext():
         model = _with_empty_weights(model) if fake else model
-        optimizer = adamw(model, config)
+        optimizer = build_optimizer(model, config)
         trace = _StepTrace(fake=fake)
         with trace, _phases(model, optimizer, trace):
             trace.label([*model.parameters(), *model.buffers()], "weights")
@@ -127,7 +128,7 @@ def _traced(
         step,
         step=number,
         tokens_before=0,
-        learning_rate=1e-4,
+        hyper_parameters=HyperParameters(learning_rate=1e-4),
         isolate=isolate,
         loss=loss,
         observers=observers,

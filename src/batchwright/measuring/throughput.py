@@ -23,7 +23,7 @@ from batchwright.measuring.synthetic import SyntheticStep, synthetic_step
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import LossForm, TrainingConfig
-from batchwright.training.optimizer import adamw
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import accumulate_gradient
 
 _SHORTEST_VISIT_SECONDS = (
@@ -139,7 +139,7 @@ def _optimizer_seconds(model: Transformer, length: int) -> float:
     config = TrainingConfig(
         global_batch_size=1, micro_batch_size=1, sequence_length=length, tokens=length, learning_rate=1e-6
     )
-    optimizer = adamw(model, config)
+    optimizer = build_optimizer(model, config)
     optimizer.step()
     times: list[float] = []
     for _ in range(5):

@@ -1,7 +1,7 @@
 """Checkpoints: a directory `step-N` that is there whole or not at all, readable without us, free of code.
 
     model.safetensors       the weights by name
-    optimizer.safetensors   step, exp_avg, exp_avg_sq, each `/` the weight's name
+    optimizer.safetensors   the optimizer's state by name (see `optimizer`): exp_avg … `/` the weight's name
     state.json              position and plan of the data, tokens, both configurations, length and hash of the log,
                             versions, size and xxh3-128 of the two files above, and its own seal
 

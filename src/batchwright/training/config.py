@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.fingerprint import fingerprint
+from batchwright.foundation.named_function import NAME
 from batchwright.sequences.batch_rule import BatchRule, ConstantBatch, DoublingBatch, RampedBatch
 
+OPTIMIZERS = ("adamw", "sgd")
 LossForm = Literal["chunked", "whole"]
 
 MOST_THREADS = 1024  # what no machine of today has; torch asked for a million brings the process down
@@ -50,9 +52,11 @@ class TrainingConfig:
     warmup_tokens: int = 0  # linear from 0 to the peak
     decay: Literal["cosine", "linear", "constant"] = "cosine"
     final_fraction: float = 0.1  # the learning rate at the end ÷ the peak
+    optimizer: str = "adamw"  # or "sgd", or "package.module:function" (see `optimizer`)
+    momentum: float = 0.9  # of SGD
     betas: tuple[float, float] = (0.9, 0.95)  # GPT-3's (arXiv 2005.14165, appendix B), a prior for its batch sizes
     epsilon: float = 1e-8
-    weight_decay: float = 0.1  # of matrices; multiplied by the learning rate, as torch's AdamW does
+    weight_decay: float = 0.1  # of matrices; times the learning rate (torch's AdamW), or in the gradient (SGD)
     clip_norm: float | None = 1.0  # largest norm of the whole batch's gradient; none: never clipped
     evaluate_every_tokens: int | None = None  # none: at the start and the end only
     evaluate_sequences: int | None = None  # how many held-out rows, always the same ones; none: all of them
@@ -88,6 +92,13 @@ class TrainingConfig:
         _need(self.warmup_tokens >= 0, "warmup_tokens", self.warmup_tokens, "0 or more")
         _need(0 <= self.final_fraction <= 1, "final_fraction", self.final_fraction, "between 0 and 1")
         _need(all(0 <= beta < 1 for beta in self.betas), "betas", self.betas, "each at least 0 and below 1")
+        _need(
+            self.optimizer in OPTIMIZERS or NAME.match(self.optimizer) is not None,
+            "optimizer",
+            self.optimizer,
+            f"{', '.join(OPTIMIZERS)} or package.module:function",
+        )
+        _need(0 <= self.momentum < 1, "momentum", self.momentum, "at least 0 and below 1")
         _need(self.epsilon > 0, "epsilon", self.epsilon, "above 0")
         _need(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         _need(self.clip_norm is None or self.clip_norm > 0, "clip_norm", self.clip_norm, "above 0, or left out")

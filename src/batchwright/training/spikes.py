@@ -9,7 +9,7 @@ A spike begins where either holds; later steps belong to it until eight in a row
 alarm, because only what lies above the median counts.
 
 Guarantee: a function of the records before, so a run that was killed and resumed finds the same spikes. Measured on
-normal runs: docs/lab-notes.md has the rate of false alarms. Price: two medians of at most 256 numbers twice, 25–35 µs a step.
+normal runs: docs/lab-notes.md has the rate of false alarms. Price: medians of at most 256 numbers, 25–35 µs a step.
 """
 
 import math

@@ -30,7 +30,8 @@ from batchwright.model.isolation import segment_lengths
 from batchwright.model.loss import chunked_cross_entropy, masked_cross_entropy
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import LossForm
-from batchwright.training.optimizer import set_learning_rate
+from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.optimizer import set_hyper_parameters
 
 
 class MicroBatch(Protocol):
@@ -78,6 +79,9 @@ class StepRecord:
     tokens_per_second: float
     mfu: float | None = None  # the model's FLOPs per second ÷ the machine's peak; None: no peak is known
     peak_memory_bytes: int | None = None  # of the process so far on a CPU, of the step in the allocator on CUDA
+    betas: tuple[float, float] | None = None  # this and the next two: none where the batch does not change them
+    epsilon: float | None = None
+    weight_decay: float | None = None
 
 
 class StepObserver(Protocol):
@@ -113,7 +117,7 @@ def train_step(
     *,
     step: int,
     tokens_before: int,
-    learning_rate: float,
+    hyper_parameters: HyperParameters,
     clip_norm: float | None = 1.0,
     isolate: bool = True,
     loss: LossForm = "chunked",
@@ -136,7 +140,7 @@ def train_step(
             where=where,
             remedy="a lower learning rate, a longer warm-up or a smaller clip_norm",
         )
-    set_learning_rate(optimizer, learning_rate)
+    set_hyper_parameters(optimizer, hyper_parameters)
     optimizer.step()
     seconds = time.perf_counter() - begun
     record = StepRecord(
@@ -148,7 +152,10 @@ def train_step(
         certificate=f"{batches.certificate:016x}",
         loss=mean_loss,
         gradient_norm=norm,
-        learning_rate=learning_rate,
+        learning_rate=hyper_parameters.learning_rate,
+        betas=hyper_parameters.betas,
+        epsilon=hyper_parameters.epsilon,
+        weight_decay=hyper_parameters.weight_decay,
         seconds=seconds,
         tokens_per_second=slots / seconds,
     )

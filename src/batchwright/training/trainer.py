@@ -34,10 +34,11 @@ from batchwright.training.checkpoint import Checkpoints, Progress, read_progress
 from batchwright.training.checkpoint_clock import CheckpointClock, crosses
 from batchwright.training.config import TrainingConfig
 from batchwright.training.evaluation import Evaluation, evaluate
+from batchwright.training.hyper_parameters import HyperParameterRule, ScheduledLearningRate
 from batchwright.training.interruption import Interruption
 from batchwright.training.lr_schedule import LearningRateSchedule
 from batchwright.training.machine import deterministic
-from batchwright.training.optimizer import adamw
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.run_log import EMPTY_XXH3, RunLog, read_log
 from batchwright.training.spikes import Spike, SpikeWatch
 from batchwright.training.step import DivergedError, NoTargetsError, StepObserver, StepRecord, train_step
@@ -88,6 +89,7 @@ class Trainer:
     """One run of one recipe in one directory.
 
     `validation` is the index of the held-out rows; `validation_bytes_per_token` makes their loss bits per byte.
+    `hyper_parameters` gives every step's numbers; none: the learning rate follows its schedule, all else stays.
     `on_record` is shown every step, evaluation, spike and trouble as it happens (progress bars live above); `gauge`
     measures the machine, `tracer` names the documents of a step that went wrong.
     """
@@ -101,6 +103,7 @@ class Trainer:
         run_directory: Path,
         validation: SequenceIndex | None = None,
         validation_bytes_per_token: float | None = None,
+        hyper_parameters: HyperParameterRule | None = None,
         observers: Sequence[StepObserver] = (),
         on_record: Callable[[Record], None] | None = None,
         gauge: Gauge | None = None,
@@ -114,7 +117,9 @@ class Trainer:
         self._validation, self._bytes_per_token = validation, validation_bytes_per_token
         self._observers, self._on_record = tuple(observers), on_record
         self._gauge, self._tracer = gauge, tracer
-        self._schedule = LearningRateSchedule.of(training_config)
+        self._hyper_parameters = hyper_parameters or ScheduledLearningRate(
+            schedule=LearningRateSchedule.of(training_config)
+        )
         self._checkpoints = Checkpoints(
             run_directory / CHECKPOINTS_NAME,
             keep=training_config.keep_checkpoints,
@@ -172,7 +177,7 @@ class Trainer:
             self._check_same(progress, str(newest))
             loader.restore(progress.data)
         model = Transformer(self.model_config, seed=self.config.seed)
-        optimizer = adamw(model, self.config)
+        optimizer = build_optimizer(model, self.config)
         committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
         log = RunLog(self.directory / LOG_NAME, committed_bytes=committed[0], committed_xxh3=committed[1])
         clock = CheckpointClock(self.config, tokens=0 if progress is None else progress.tokens)
@@ -197,7 +202,9 @@ class Trainer:
                 batches,
                 step=run.step + 1,
                 tokens_before=before,
-                learning_rate=self._schedule.for_step(before, ahead),
+                hyper_parameters=self._hyper_parameters.for_step(
+                    step=run.step + 1, tokens_before=before, tokens_of_step=ahead, global_batch_size=batches.sequences
+                ),
                 clip_norm=self.config.clip_norm,
                 isolate=self.config.isolate,
                 loss=self.config.loss,

@@ -24,7 +24,8 @@ from batchwright.planning.memory import step_memory
 from batchwright.recipe import Recipe
 from batchwright.training.checkpoint import Checkpoints, load_model, read_progress
 from batchwright.training.config import TrainingConfig
-from batchwright.training.optimizer import adamw
+from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import train_step
 from batchwright.training.trainer import CHECKPOINTS_NAME
 from batchwright.workflows.train import geometry_of, open_data
@@ -87,7 +88,7 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
     else:
         model = load_model(newest)
         loader.restore(read_progress(newest).data)
-    optimizer, monitor = adamw(model, training), NoiseMonitor()
+    optimizer, monitor = build_optimizer(model, training), NoiseMonitor()
     for number, batches in enumerate(islice(loader, steps), start=1):
         train_step(
             model,
@@ -95,7 +96,7 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
             batches,
             step=number,
             tokens_before=0,
-            learning_rate=0.0,
+            hyper_parameters=HyperParameters(learning_rate=0.0),
             isolate=training.isolate,
             loss=training.loss,
             observers=[monitor],
