@@ -106,6 +106,10 @@ class DivergedError(BatchwrightError):
     """A loss or a gradient is not a finite number. The weights are still those before the step."""
 
 
+class OutOfMemoryError(ResourceError):
+    """The micro-batch did not fit."""
+
+
 class NoTargetsError(InputError):
     """A batch of nothing but padding or masked tokens has no gradient."""
 
@@ -239,7 +243,7 @@ def memory_errors(batch: MicroBatch, where: str | None = None) -> Generator[None
         if isinstance(error, RuntimeError) and not ("out of memory" in words or "allocate memory" in words):
             raise
         rows, length = batch.inputs.shape
-        raise ResourceError(
+        raise OutOfMemoryError(
             f"out of memory with a micro-batch of {rows} sequences × {length} tokens",
             where=where,
             remedy=f"micro_batch_size = {max(1, rows // 2)}: the same batch in more parts, the same curve",

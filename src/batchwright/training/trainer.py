@@ -134,8 +134,15 @@ class Trainer:
         """Updates in the whole run: the budget of tokens, rounded up to whole steps."""
         return self.batches.steps_for(self.config.tokens)
 
-    def run(self, *, until_step: int | None = None, seconds: float | None = None) -> RunResult:
+    def run(
+        self,
+        *,
+        until_step: int | None = None,
+        seconds: float | None = None,
+        on_begin: Callable[[int], None] | None = None,
+    ) -> RunResult:
         """Train to the end of the budget, to `until_step`, or for so many seconds; resumes where the directory says.
+        `on_begin` is told the step gone on from once the directory is ours and what it holds belongs to this recipe.
 
         Raises InputError (a checkpoint of another model, recipe or plan: named differences), LockedError (somebody
         trains here), DivergedError, NoTargetsError, ResourceError, CorruptDataError.
@@ -145,6 +152,8 @@ class Trainer:
         with WriterLock(self.directory), deterministic(self.config.threads) as threads, stop as interruption:
             run, resumed_from = self._begin(threads)
             try:
+                if on_begin is not None:
+                    on_begin(run.step)
                 if run.step == 0:
                     self._evaluate(run)
                 for batches in run.loader:
