@@ -27,6 +27,7 @@ from batchwright.batches.step import Step
 from batchwright.foundation.errors import BatchwrightError, InputError
 from batchwright.foundation.files import WriterLock
 from batchwright.model.config import ModelConfig
+from batchwright.model.prepared import prepare
 from batchwright.model.transformer import Transformer
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan, differing
@@ -38,8 +39,10 @@ from batchwright.training.hyper_parameters import HyperParameterRule, ScheduledL
 from batchwright.training.interruption import Interruption
 from batchwright.training.lr_schedule import LearningRateSchedule
 from batchwright.training.machine import deterministic
+from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
 from batchwright.training.run_log import EMPTY_XXH3, RunLog, read_log
+from batchwright.training.same_run import differences
 from batchwright.training.spikes import Spike, SpikeWatch
 from batchwright.training.step import DivergedError, NoTargetsError, StepObserver, StepRecord, train_step
 from batchwright.training.trouble import BatchDocuments, Tracer, Trouble, explained, skip_command
@@ -72,7 +75,7 @@ _KINDS = {StepRecord: "step", Evaluation: "evaluation", Spike: "spike"}  # a Tro
 class _Run:
     """What changes while a run goes on."""
 
-    model: Transformer
+    objective: Objective
     optimizer: torch.optim.Optimizer
     loader: BatchLoader
     log: RunLog
@@ -172,7 +175,7 @@ class Trainer:
             resumed_from=resumed_from,
             last_step=run.last_step,
             evaluation=run.evaluation,
-            model=run.model,
+            model=run.objective.model,
         )
 
     def _begin(self, threads: int) -> tuple[_Run, int | None]:
@@ -186,14 +189,22 @@ class Trainer:
             self._check_same(progress, str(newest))
             loader.restore(progress.data)
         model = Transformer(self.model_config, seed=self.config.seed)
+        prepare(model, self.config.execution)
         optimizer = build_optimizer(model, self.config)
         committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
         log = RunLog(self.directory / LOG_NAME, committed_bytes=committed[0], committed_xxh3=committed[1])
+        objective = Objective(model, isolate=self.config.isolate, loss=self.config.loss)
         clock = CheckpointClock(self.config, tokens=0 if progress is None else progress.tokens)
         spikes = SpikeWatch(window_tokens=self.config.spike_window, deviations=self.config.spike_deviations)
         spikes.remember(read_log(log.path))
         run = _Run(
-            model=model, optimizer=optimizer, loader=loader, log=log, threads=threads, clock=clock, spikes=spikes
+            objective=objective,
+            optimizer=optimizer,
+            loader=loader,
+            log=log,
+            threads=threads,
+            clock=clock,
+            spikes=spikes,
         )
         if progress is None or newest is None:
             return run, None
@@ -206,7 +217,7 @@ class Trainer:
         before, ahead = run.tokens, batches.tokens
         try:
             record = train_step(
-                run.model,
+                run.objective,
                 run.optimizer,
                 batches,
                 step=run.step + 1,
@@ -215,8 +226,6 @@ class Trainer:
                     step=run.step + 1, tokens_before=before, tokens_of_step=ahead, global_batch_size=batches.sequences
                 ),
                 clip_norm=self.config.clip_norm,
-                isolate=self.config.isolate,
-                loss=self.config.loss,
                 observers=self._observers,
             )
         except (DivergedError, NoTargetsError) as error:
@@ -243,11 +252,10 @@ class Trainer:
             self._validation, self.config.micro_batch_size, rows=self.config.evaluate_sequences
         )
         run.evaluation = evaluate(
-            run.model,
+            run.objective,
             batches,
             step=run.step,
             tokens=run.tokens,
-            isolate=self.config.isolate,
             bytes_per_token=self._bytes_per_token,
         )
         self._record(run, run.evaluation)
@@ -300,17 +308,18 @@ class Trainer:
                 **{name: version(name) for name in ("batchwright", "torch", "numpy")},
             },
         )
-        self._checkpoints.write(progress, run.model, run.optimizer)
+        self._checkpoints.write(progress, run.objective.model, run.optimizer)
         run.clock.written(run.tokens, seconds=time.monotonic() - begun)
 
     def _check_same(self, progress: Progress, where: str) -> None:
         """Refuse a checkpoint that this recipe did not make, and say in what it differs."""
-        theirs = {"model": progress.model, "training": progress.training}
-        ours = {"model": self.model_config.to_dict(), "training": self.config.same_run()}
-        differences = list(differing(theirs, ours))
-        if differences:
+        found = [
+            *(f"model.{each}" for each in differing(progress.model, self.model_config.to_dict())),
+            *(f"training.{each}" for each in differences(progress.training, self.config, tokens=progress.tokens)),
+        ]
+        if found:
             raise InputError(
-                f"the checkpoint belongs to another run: {'; '.join(differences)}",
+                f"the checkpoint belongs to another run: {'; '.join(found)}",
                 where=where,
                 remedy="put these values back, or train in a new run directory",
             )

@@ -26,6 +26,7 @@ from batchwright.workflows.calls import CALLS_NAME, note_call
 from batchwright.workflows.data import open_index
 from batchwright.workflows.fitting import next_micro_batch
 from batchwright.workflows.gauges import gauge_of, peak_of_machine
+from batchwright.workflows.hyper_parameters import hyper_parameter_rule
 from batchwright.workflows.machine import packages
 from batchwright.workflows.sample import SAMPLES_NAME
 
@@ -40,7 +41,7 @@ class RunData:
     stores: tuple[TokenStore, ...]
     plan: Plan
     validation: SequenceIndex | None
-    validation_bytes_per_token: float | None
+    validation_bytes_per_token: float | None  # None: ids that were imported have no text, with or without loss masks
 
     @property
     def store(self) -> TokenStore:
@@ -74,7 +75,7 @@ def open_data(recipe: Recipe) -> RunData:
             seed=recipe.data.seed,
         ),
         validation=open_index(store, split="validation", **wanted) if held_out.documents else None,
-        validation_bytes_per_token=held_out.text_bytes / held_out.tokens if held_out.tokens else None,
+        validation_bytes_per_token=held_out.text_bytes / held_out.tokens if held_out.text_bytes else None,
     )
 
 
@@ -112,6 +113,7 @@ def train(
         run_directory=run_directory,
         validation=data.validation,
         validation_bytes_per_token=data.validation_bytes_per_token,
+        hyper_parameters=hyper_parameter_rule(recipe.training),
         observers=observers,
         on_record=on_record,
         gauge=gauge_of(recipe, peak),
