@@ -2,12 +2,14 @@
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from batchwright.cli.face import PEOPLE, Advance, Face
 from batchwright.cli.main import EXIT_INTERRUPTED
 from batchwright.cli.options import Settings
+from batchwright.foundation.errors import UsageError
 from batchwright.foundation.units import format_count
 from batchwright.recipe import Recipe, load_recipe
 from batchwright.training.checkpoint_clock import LARGEST_LOSS_SHARE, LONGEST_SECONDS
@@ -15,9 +17,12 @@ from batchwright.training.spikes import Spike
 from batchwright.training.step import DivergedError, NoTargetsError, OutOfMemoryError, StepRecord
 from batchwright.training.trainer import Record, RunResult
 from batchwright.training.trouble import name_documents
+from batchwright.workflows.change_course import Change, change_course
+from batchwright.workflows.hyper_parameters import hyper_parameter_rule
 from batchwright.workflows.report import way_back, write_report
 from batchwright.workflows.sample import write_samples
 from batchwright.workflows.strings import Say
+from batchwright.workflows.telling.course import tell_change, tell_scaling
 from batchwright.workflows.telling.one_batch import tell_geometry
 from batchwright.workflows.tensorboard import TensorBoardEvents
 from batchwright.workflows.train import checkpointed_step, geometry_of, records_of
@@ -35,6 +40,8 @@ def train(
     minutes: float | None = None,
     sample: int | None = None,
     tensorboard: bool = False,
+    skip: str | None = None,
+    from_step: int | None = None,
     fresh: bool = False,
     face: Face = PEOPLE,
 ) -> int:
@@ -61,6 +68,10 @@ def train(
         Texts that the model writes for the report at the end of the run; 0: none. The same as --set run.samples=.
     tensorboard
         Write event files for TensorBoard, too. The same as --set run.tensorboard=true.
+    skip
+        FIRST:STOP, positions that this run shall not eat, now and whenever it is taken up again.
+    from_step
+        Go back to the kept checkpoint of this step; later ones are deleted.
     fresh
         Forget what was trained in this directory before.
     """
@@ -69,11 +80,20 @@ def train(
     settings += ["run.tensorboard=true"] if tensorboard else []
     loaded = load_recipe(recipe, settings=settings)
     directory = out if out is not None else Path("runs") / recipe.stem
+    if fresh and (skip is not None or from_step is not None):
+        raise UsageError("--fresh forgets the run that --skip and --from-step change", remedy="one or the other")
+    change = None
+    if skip is not None or from_step is not None:
+        change = change_course(loaded, directory, skip=None if skip is None else _positions(skip), from_step=from_step)
+        face.show(*tell_change(change, face.say))
     face.show(tell_geometry(geometry_of(loaded), face.say))
+    face.show(*tell_scaling(hyper_parameter_rule(loaded.training), loaded.training, face.say))
     face.show(_checkpoints(loaded.training.checkpoint_every_tokens, face.say))
     if not fresh and (step := checkpointed_step(directory)) is not None:
         face.show(face.say("training.resumed", step=f"{step:,}"))
-    command = command_of(recipe, directory, settings, steps=steps, minutes=minutes, fresh=fresh)
+    command = command_of(
+        recipe, directory, settings, steps=steps, minutes=minutes, skip=skip, from_step=from_step, fresh=fresh
+    )
     try:
         result = _run(loaded, directory, face, command=command, steps=steps, minutes=minutes, fresh=fresh)
     except (DivergedError, NoTargetsError, OutOfMemoryError):
@@ -82,7 +102,7 @@ def train(
     if result.reason == "finished" and loaded.run.samples:
         with face.progress(face.say("sample.title")) as advance:
             write_samples(directory, loaded, heard=advance)
-    return _answer(result, directory, face)
+    return _answer(result, change, directory, face)
 
 
 def _run(
@@ -112,7 +132,7 @@ def _run(
     return result
 
 
-def _answer(result: RunResult, directory: Path, face: Face) -> int:
+def _answer(result: RunResult, change: Change | None, directory: Path, face: Face) -> int:
     """The report and the last word."""
     report = write_report(directory, face.say)
     logged, evaluations = records_of(directory)
@@ -122,6 +142,8 @@ def _answer(result: RunResult, directory: Path, face: Face) -> int:
         "step": result.step,
         "tokens": result.tokens,
         "resumed_from": result.resumed_from,
+        "went_back_to": None if change is None else change.went_back_to,
+        "skipped": None if change is None or change.skipped is None else asdict(change.skipped),
         "loss": logged[-1]["loss"] if logged else None,
         "validation_loss": evaluations[-1]["loss"] if evaluations else None,
         "bits_per_byte": evaluations[-1]["bits_per_byte"] if evaluations else None,
@@ -140,14 +162,31 @@ def _answer(result: RunResult, directory: Path, face: Face) -> int:
 
 
 def command_of(
-    recipe: Path, directory: Path, settings: Sequence[str], *, steps: int | None, minutes: float | None, fresh: bool
+    recipe: Path,
+    directory: Path,
+    settings: Sequence[str],
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    skip: str | None = None,
+    from_step: int | None = None,
+    fresh: bool = False,
 ) -> str:
     """This call as one could type it again."""
     words = ["batchwright", "train", str(recipe), "--out", str(directory)]
     words += [word for setting in settings for word in ("--set", setting)]
     words += ["--steps", str(steps)] if steps is not None else []
     words += ["--minutes", f"{minutes:g}"] if minutes is not None else []
+    words += ["--from-step", str(from_step)] if from_step is not None else []
+    words += ["--skip", skip] if skip is not None else []
     return shlex.join([*words, *(["--fresh"] if fresh else [])])
+
+
+def _positions(text: str) -> tuple[int, int]:
+    first, colon, stop = (part.strip().replace("_", "") for part in text.partition(":"))
+    if not (colon and first.isdigit() and stop.isdigit()):
+        raise UsageError(f"--skip {text!r} is not a range of positions", remedy="--skip 40000:40512")
+    return int(first), int(stop)
 
 
 def _checkpoints(every_tokens: int | None, say: Say) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 import torch
+from torch import nn
 
 from batchwright.batches.evaluation import evaluation_batches
 from batchwright.batches.loader import BatchLoader, check_budget
@@ -26,9 +27,9 @@ from batchwright.batches.schedule import BatchSchedule, ScheduledGeometry
 from batchwright.batches.step import Step
 from batchwright.foundation.errors import BatchwrightError, InputError
 from batchwright.foundation.files import WriterLock
-from batchwright.model.config import ModelConfig
+from batchwright.model.description import ModelDescription
 from batchwright.model.prepared import prepare
-from batchwright.model.transformer import Transformer
+from batchwright.model.probe import probed
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan, differing
 from batchwright.training.checkpoint import Checkpoints, Progress, read_progress, restore
@@ -65,7 +66,7 @@ class RunResult:
     resumed_from: int | None  # the step of the checkpoint gone on from; None: a fresh run
     last_step: StepRecord | None  # None: nothing was left to do
     evaluation: Evaluation | None  # the last one of this call
-    model: Transformer
+    model: nn.Module
 
 
 _KINDS = {StepRecord: "step", Evaluation: "evaluation", Spike: "spike"}  # a Trouble says its own
@@ -100,7 +101,7 @@ class Trainer:
     def __init__(
         self,
         *,
-        model_config: ModelConfig,
+        model_config: ModelDescription,
         training_config: TrainingConfig,
         plan: Plan,
         run_directory: Path,
@@ -188,7 +189,7 @@ class Trainer:
         if progress is not None:
             self._check_same(progress, str(newest))
             loader.restore(progress.data)
-        model = Transformer(self.model_config, seed=self.config.seed)
+        model = probed(self.model_config, seed=self.config.seed, isolate=self.config.isolate)
         prepare(model, self.config.execution)
         optimizer = build_optimizer(model, self.config)
         committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
@@ -268,20 +269,21 @@ class Trainer:
     def _refuse_step(self, run: _Run, batches: Step, error: BatchwrightError) -> NoReturn:
         """Say, in the log too, what is wrong with a step that cannot be made, and how to go on without it."""
         documents, newest = self._trace(batches), self._checkpoints.newest()
-        back = 0 if newest is None else read_progress(newest).step
-        positions = {"first_position": batches.first_position, "stop_position": batches.stop_position}
-        command = skip_command(self.directory, from_step=back, **positions)
+        back = None if newest is None else read_progress(newest).step
+        first, stop = batches.first_position, batches.stop_position
+        command = skip_command(self.directory, from_step=back, first_position=first, stop_position=stop)
         told = explained(error, step=run.step + 1, newest=back, documents=documents, command=command)
         self._record(
             run,
             Trouble(
                 kind="diverged" if isinstance(error, DivergedError) else "no targets",
                 step=run.step + 1,
+                first_position=first,
+                stop_position=stop,
                 message=str(told),
                 command=command,
                 documents=documents.documents,
                 document_count=documents.count,
-                **positions,
             ),
         )
         raise told from error
@@ -325,7 +327,7 @@ class Trainer:
             )
 
 
-def _check_lengths(model: ModelConfig, config: TrainingConfig, plan: Plan) -> None:
+def _check_lengths(model: ModelDescription, config: TrainingConfig, plan: Plan) -> None:
     """The recipe's T is the one that the plan begins with, and the model can read the longest."""
     first, longest = plan.stages[0].sequence_length, max(stage.sequence_length for stage in plan.stages)
     if config.sequence_length != first:
@@ -340,7 +342,7 @@ def _check_lengths(model: ModelConfig, config: TrainingConfig, plan: Plan) -> No
         )
 
 
-def _check_vocabulary(config: ModelConfig, index: SequenceIndex) -> None:
+def _check_vocabulary(config: ModelDescription, index: SequenceIndex) -> None:
     """A larger vocabulary than the store's is allowed (some round it up); a smaller one could not read its ids."""
     needed = index.stored.vocabulary_size
     if config.vocabulary_size < needed:

@@ -62,19 +62,22 @@ def place_of(document: dict[str, Any]) -> str:
     return f"{document['path']} @ {document['offset']:,}"
 
 
-def skip_command(run: Path, *, from_step: int, first_position: int, stop_position: int) -> str:
-    """What trains the run again from a checkpoint on, without these positions."""
-    place = shlex.quote(str(run))
-    recipe = shlex.quote(str(run / "recipe.toml"))
-    return f"batchwright train {recipe} --out {place} --from-step {from_step} --skip {first_position}:{stop_position}"
+def skip_command(
+    run: Path, *, from_step: int | None, first_position: int, stop_position: int, out: Path | None = None
+) -> str:
+    """What trains the run again without these positions: from a checkpoint on, or (None) from its beginning, in the
+    same directory or in `out`."""
+    words = ["batchwright", "train", str(run / "recipe.toml"), "--out", str(run if out is None else out)]
+    words += ["--from-step", str(from_step)] if from_step is not None else []
+    return shlex.join([*words, "--skip", f"{first_position}:{stop_position}"])
 
 
 def explained(
-    error: BatchwrightError, *, step: int, newest: int, documents: BatchDocuments, command: str
+    error: BatchwrightError, *, step: int, newest: int | None, documents: BatchDocuments, command: str
 ) -> BatchwrightError:
     """The error, with whose documents these are and how to go on without them; `newest`: the checkpoint's step."""
     named = f"; {documents.count:,} documents: {documents.describe()}" if documents.count else ""
-    kept = f"the checkpoint of step {newest} is untouched" if newest else "there is no checkpoint yet"
+    kept = f"the checkpoint of step {newest} is untouched" if newest is not None else "there is no checkpoint yet"
     remedy = f"leave these positions out ({kept}): {command}"
     if error.remedy is not None:
         remedy = f"{error.remedy}; or {remedy}"

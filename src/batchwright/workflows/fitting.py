@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from batchwright.foundation.units import format_bytes
 from batchwright.model.config import ModelConfig
-from batchwright.planning.memory import step_memory
+from batchwright.planning.memory import step_memory, unknown_to_the_form
 from batchwright.recipe import Recipe
 
 
@@ -36,13 +36,13 @@ def next_micro_batch(recipe: Recipe, *, memory_bytes: int) -> SmallerMicroBatch 
     """The largest smaller micro-batch whose step fits into `memory_bytes`; None when not even one row does."""
     training, share = recipe.training, recipe.training.global_batch_size
     failed = min(training.micro_batch_size, share)
-    failed_bytes = _peak(recipe, failed)
+    failed_bytes = closed_form_bytes(recipe, failed)
     tried = failed
     for accumulation in range(-(-share // failed) + 1, share + 1):
         rows = -(-share // accumulation)
         if rows == tried:
             continue
-        tried, peak = rows, _peak(recipe, rows)
+        tried, peak = rows, closed_form_bytes(recipe, rows)
         if peak is None or failed_bytes is None or peak <= min(memory_bytes, failed_bytes - 1):
             return SmallerMicroBatch(
                 micro_batch_size=rows, accumulation=accumulation, peak_bytes=peak, failed_bytes=failed_bytes
@@ -50,12 +50,14 @@ def next_micro_batch(recipe: Recipe, *, memory_bytes: int) -> SmallerMicroBatch 
     return None
 
 
-def _peak(recipe: Recipe, rows: int) -> int | None:
-    if not isinstance(recipe.model, ModelConfig):
+def closed_form_bytes(recipe: Recipe, rows: int) -> int | None:
+    """The peak of the recipe's step with a micro-batch of `rows`; None where no closed form knows the model or how it
+    is run."""
+    training, model = recipe.training, recipe.model
+    if not isinstance(model, ModelConfig) or unknown_to_the_form(model, training.execution):
         return None
-    training = recipe.training
     return step_memory(
-        recipe.model,
+        model,
         micro_batch_size=rows,
         sequence_length=training.sequence_length,
         accumulates=rows < training.global_batch_size,

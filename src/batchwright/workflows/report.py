@@ -13,7 +13,6 @@ from typing import Any
 from batchwright.batches.schedule import BatchSchedule
 from batchwright.foundation.files import read_json, translated, write_atomic
 from batchwright.model.config import ModelConfig
-from batchwright.planning.memory import step_memory
 from batchwright.recipe import Recipe, load_recipe
 from batchwright.sequences.timeline import Timeline
 from batchwright.training.checkpoint import Checkpoints, milestones
@@ -21,13 +20,15 @@ from batchwright.training.run_log import read_log
 from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME
 from batchwright.training.trouble import skip_command
 from batchwright.workflows.calls import read_calls
+from batchwright.workflows.fitting import closed_form_bytes
 from batchwright.workflows.machine import packages
+from batchwright.workflows.run_directory import RECIPE_NAME
 from batchwright.workflows.run_figure import plot_run
 from batchwright.workflows.sample import SAMPLES_NAME
 from batchwright.workflows.section import to_markdown
 from batchwright.workflows.strings import Say
 from batchwright.workflows.telling.run_report import tell_run_report
-from batchwright.workflows.train import RECIPE_NAME, RunData, geometry_of, open_data
+from batchwright.workflows.train import RunData, geometry_of, open_data
 
 REPORT_NAME, FIGURE_NAME = "report.md", "loss.png"
 
@@ -71,7 +72,7 @@ def gather(run: Path, recipe: Recipe) -> Json:
         "troubles": [r for r in log if r["kind"] in ("diverged", "no targets")],
         "data": list(_sources(data, steps)),
         "validation": None if data.validation is None else {"rows": data.validation.row_count},
-        "closed_form_bytes": _closed_form_bytes(recipe),
+        "closed_form_bytes": closed_form_bytes(recipe, recipe.training.micro_batch_size),
         "checkpoints": list(_checkpoints(run, training.keep_every_tokens)),
         "samples": read_json(run / SAMPLES_NAME) if (run / SAMPLES_NAME).exists() else None,
         "calls": read_calls(run),
@@ -87,21 +88,6 @@ def _model(recipe: Recipe) -> Json:
     parts = model.parameters_by_part() if isinstance(model, ModelConfig) else {}
     shape = {name: value for name, value in model.to_dict().items() if value is not None}
     return {"parts": parts, "parameters": model.parameter_count(), "shape": shape}
-
-
-def _closed_form_bytes(recipe: Recipe) -> int | None:
-    """The peak of a step by formula; None for a model that has none."""
-    if not isinstance(recipe.model, ModelConfig):
-        return None
-    training = recipe.training
-    return step_memory(
-        recipe.model,
-        micro_batch_size=training.micro_batch_size,
-        sequence_length=training.sequence_length,
-        accumulates=geometry_of(recipe).accumulation > 1,
-        isolate=training.isolate,
-        loss=training.loss,
-    ).peak_bytes
 
 
 def _sources(data: RunData, steps: list[Json]) -> Iterator[Json]:
@@ -143,11 +129,12 @@ def _checkpoints(run: Path, keep_every_tokens: int | None) -> Iterator[Json]:
 
 
 def way_back(run: Path, *, began: int, first_position: int, stop_position: int) -> str:
-    """The command that trains again without these positions, from the newest checkpoint there is before step
-    `began`."""
+    """The command that trains again without these positions, from the newest checkpoint there is before step `began`;
+    where only later ones are left, in another directory from the beginning."""
     steps = [int(path.name.rpartition("-")[2]) for path in Checkpoints(run / CHECKPOINTS_NAME).committed()]
-    back = max((step for step in steps if step < began), default=0)
-    return skip_command(run, from_step=back, first_position=first_position, stop_position=stop_position)
+    back = max((step for step in steps if step < began), default=None)
+    out = run.with_name(f"{run.name}-without-{first_position}") if steps and back is None else None
+    return skip_command(run, from_step=back, first_position=first_position, stop_position=stop_position, out=out)
 
 
 def _place(spike: Json) -> Json:

@@ -25,7 +25,7 @@ def plot_run(
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, (loss, norm) = pyplot.subplots(
         2, 1, figsize=(8.6, 6.0), sharex=True, height_ratios=(2.4, 1), layout="constrained"
@@ -45,6 +45,10 @@ def plot_run(
     norm.set_ylabel("gradient norm")
     norm.set_yscale("log")
     norm.set_xlabel("tokens seen (slots)")
+    norm.xaxis.set_major_formatter(ticker.EngFormatter())
+    for formatted in (norm.yaxis.set_major_formatter, norm.yaxis.set_minor_formatter):
+        formatted(ticker.FormatStrFormatter("%.2g"))
+    norm.tick_params(axis="y", which="minor", labelsize=7)
     for axes in (loss, norm):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from batchwright.foundation.files import read_json, write_json
+from batchwright.model.description import ModelDescription
 from batchwright.model.generation import generate
 from batchwright.recipe import Recipe
 from batchwright.tokens.store import TokenStore
@@ -29,12 +30,13 @@ def write_samples(run_directory: Path, recipe: Recipe, *, heard: Callable[[float
         if (found["checkpoint"], len(found["samples"])) == (newest.name, count):
             return
     store = recipe.data.sources[0].store if recipe.data.sources else recipe.data.store
-    write_json(path, sample_text(run_directory, Path(store), heard=heard, beginnings=[""] * count))
+    write_json(path, sample_text(run_directory, Path(store), recipe.model, heard=heard, beginnings=[""] * count))
 
 
 def sample_text(
     run_directory: Path,
     store_directory: Path,
+    description: ModelDescription,
     *,
     heard: Callable[[float, float], None],
     beginnings: Sequence[str] = BEGINNINGS,
@@ -43,12 +45,13 @@ def sample_text(
     newest = Checkpoints(run_directory / CHECKPOINTS_NAME).newest()
     assert newest is not None, "a finished run has a checkpoint"
     store = TokenStore.open(store_directory)
-    model = load_model(newest)
+    model = load_model(newest, description)
     samples: list[dict[str, str]] = []
     for number, beginning in enumerate(beginnings):
         ids, _ = store.tokenizer.encode_batch([beginning])
         made = generate(
             model,
+            description,
             [store.eot_id, *ids.tolist()],
             TOKENS,
             temperature=TEMPERATURE,

@@ -28,9 +28,10 @@ from batchwright.workflows.fitting import next_micro_batch
 from batchwright.workflows.gauges import gauge_of, peak_of_machine
 from batchwright.workflows.hyper_parameters import hyper_parameter_rule
 from batchwright.workflows.machine import packages
+from batchwright.workflows.recipe_plan import plan_of
+from batchwright.workflows.run_directory import GOING_BACK_NAME, RECIPE_NAME, finish_going_back, recipe_of_run
 from batchwright.workflows.sample import SAMPLES_NAME
 
-RECIPE_NAME = "recipe.toml"
 _BYTES_PER_WEIGHT = 16  # fp32: the weight, its gradient and AdamW's two moments
 
 
@@ -52,29 +53,40 @@ class RunData:
 def open_data(recipe: Recipe) -> RunData:
     """The rows of a recipe; builds the sequence indexes that are not there yet."""
     named = recipe.data.sources or (SourceRecipe(name="text", store=recipe.data.store),)
-    stores = [TokenStore.open(Path(source.store)) for source in named]
-    store = stores[0]
-    wanted = {
-        "sequence_length": recipe.training.sequence_length,
-        "packing": recipe.data.packing,
-        "seed": recipe.data.seed,
-    }
-    held_out = store.split("validation").counts
+    first = TokenStore.open(Path(named[0].store))
+    opened = {named[0].store: first}
+
+    def rows_of(source: SourceRecipe, sequence_length: int) -> Source:
+        """The stage's rows of a source; each store is opened once."""
+        if source.store not in opened:
+            opened[source.store] = TokenStore.open(Path(source.store))
+        return Source(
+            name=source.name,
+            index=open_index(
+                opened[source.store],
+                split="train",
+                sequence_length=sequence_length,
+                packing=recipe.data.packing,
+                seed=recipe.data.seed,
+            ),
+            weight=weight_of(source.weight),
+            epoch_cap=None if source.epoch_cap is None else weight_of(source.epoch_cap),
+        )
+
+    held_out = first.split("validation").counts
+    plan = plan_of(recipe, rows_of)  # which opens the stores of its sources
     return RunData(
-        stores=tuple(stores),
-        plan=Plan.mix(
-            [
-                Source(
-                    name=source.name,
-                    index=open_index(opened, split="train", **wanted),
-                    weight=weight_of(source.weight),
-                    epoch_cap=None if source.epoch_cap is None else weight_of(source.epoch_cap),
-                )
-                for source, opened in zip(named, stores, strict=True)
-            ],
+        plan=plan,
+        stores=tuple(opened.values()),
+        validation=open_index(
+            first,
+            split="validation",
+            sequence_length=recipe.training.sequence_length,
+            packing=recipe.data.packing,
             seed=recipe.data.seed,
-        ),
-        validation=open_index(store, split="validation", **wanted) if held_out.documents else None,
+        )
+        if held_out.documents
+        else None,
         validation_bytes_per_token=held_out.text_bytes / held_out.tokens if held_out.text_bytes else None,
     )
 
@@ -100,9 +112,15 @@ def train(
     on_record: Callable[[Record], None] | None = None,
 ) -> RunResult:
     """Train, or go on training, in `run_directory`, to the end, to `until_step` or for so many minutes. `fresh` forgets
-    what was trained there before; `command` is what the run's list of calls will say."""
+    what was trained there before; `command` is what the run's list of calls will say.
+
+    What the run skips besides (`change_course`) is kept, and a way back that was cut short is finished.
+    """
     if minutes is not None and minutes <= 0:
         raise InputError(f"--minutes {minutes:g}", remedy="a number above 0")
+    if not fresh:
+        finish_going_back(run_directory)
+        recipe = recipe_of_run(recipe, run_directory)
     _refuse_what_no_memory_holds(recipe)
     data = open_data(recipe)
     peak = peak_of_machine(recipe)
@@ -119,7 +137,7 @@ def train(
         gauge=gauge_of(recipe, peak),
         tracer=StoreTracer(data.plan, data.stores),
     )
-    _claim(run_directory, recipe, fresh=fresh)
+    claim(run_directory, recipe, fresh=fresh)
     call = f"{time.time_ns()}"
 
     def begin(step: int) -> None:
@@ -156,10 +174,13 @@ def _refuse_what_no_memory_holds(recipe: Recipe) -> None:
 
     Raises ResourceError. Whether a batch fits beside it is `batchwright plan`'s question.
     """
-    needed, there = _BYTES_PER_WEIGHT * recipe.model.parameter_count(), this_machine().memory_bytes
+    weights = recipe.model.parameter_count()
+    if weights is None:
+        return  # a function's model: only building it could tell
+    needed, there = _BYTES_PER_WEIGHT * weights, this_machine().memory_bytes
     if needed > there:
         raise ResourceError(
-            f"{recipe.model.parameter_count():,} weights with gradient and optimizer need {format_bytes(needed)}, "
+            f"{weights:,} weights with gradient and optimizer need {format_bytes(needed)}, "
             f"and this machine has {format_bytes(there)}",
             remedy="a smaller model, or a machine with more memory: batchwright plan says what fits",
         )
@@ -172,7 +193,7 @@ def _with_what_fits(error: OutOfMemoryError, recipe: Recipe) -> OutOfMemoryError
     return OutOfMemoryError(error.what, where=error.where, remedy=remedy)
 
 
-def _claim(run_directory: Path, recipe: Recipe, *, fresh: bool) -> None:
+def claim(run_directory: Path, recipe: Recipe, *, fresh: bool = False) -> None:
     """Make the directory ours: refuse one that holds something else, and forget an earlier run if asked to."""
     with translated(run_directory):
         run_directory.mkdir(parents=True, exist_ok=True)
@@ -188,7 +209,7 @@ def _claim(run_directory: Path, recipe: Recipe, *, fresh: bool) -> None:
     if fresh:
         with WriterLock(run_directory), translated(run_directory):
             shutil.rmtree(run_directory / CHECKPOINTS_NAME, ignore_errors=True)
-            for name in (LOG_NAME, CALLS_NAME, SAMPLES_NAME):
+            for name in (GOING_BACK_NAME, LOG_NAME, CALLS_NAME, SAMPLES_NAME):
                 (run_directory / name).unlink(missing_ok=True)
     if not (run_directory / RECIPE_NAME).exists():  # says whose the directory is, before anything else lies in it
         write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
