@@ -101,8 +101,11 @@ def test_a_batch_without_a_target_is_named(indexes: Indexes, tmp_path: Path, mon
     with pytest.raises(NoTargetsError) as caught:
         run.run()
     assert isinstance(caught.value, InputError)
-    assert "no slot of this batch holds a target token" in caught.value.what
-    assert "positions 0 to 5; 2 documents: text: a.txt @ 5" in str(caught.value.where)
+    assert "the step at positions 0 to 5 has no target" in caught.value.what
+    assert str(caught.value.where).startswith("step 1, ")
+    assert "; 2 documents: text: a.txt @ 5" in str(caught.value.where)
+    assert "--skip 0:6" in str(caught.value.remedy)
+    assert "--from-step" not in str(caught.value.remedy)
     assert "there is no checkpoint yet" in str(caught.value.remedy)
     assert [r["kind"] for r in read_log(tmp_path / "metrics.jsonl")] == ["no targets"]
 

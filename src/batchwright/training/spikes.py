@@ -3,7 +3,7 @@
     window     the steps before this one within `window_tokens` slots, at least 16 and at most the newest 256 of them
     deviation  1.4826 × median absolute deviation of the window (a normal distribution's standard deviation)
     loss       above the window's median by more than 6 deviations and by more than 5 % of the median
-    gradient   its logarithm above the median of logarithms by more than 6 deviations and by more than ln 4
+    gradient   its logarithm above the median of logarithms by more than 6 deviations and by more than ln 5
 
 A spike begins where either holds; later steps belong to it until eight in a row are calm. Falling curves raise no
 alarm, because only what lies above the median counts.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FEWEST_STEPS, MOST_STEPS = 16, 256
 CALM_STEPS = 8
 LOSS_SHARE = 0.05
-NORM_FACTOR = 4.0
+NORM_FACTOR = 5.0
 TO_STANDARD_DEVIATION = 1.4826  # of a normal distribution's median absolute deviation
 
 

@@ -23,7 +23,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from batchwright.foundation.errors import BatchwrightError, InputError, ResourceError
+from batchwright.batches.empty_step import NoTargetsError
+from batchwright.foundation.errors import BatchwrightError, ResourceError
 from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import MicroBatch, Objective, target_count
 from batchwright.training.optimizer import set_hyper_parameters
@@ -91,10 +92,6 @@ class DivergedError(BatchwrightError):
 
 class OutOfMemoryError(ResourceError):
     """The micro-batch did not fit."""
-
-
-class NoTargetsError(InputError):
-    """A batch of nothing but padding or masked tokens has no gradient."""
 
 
 def train_step(

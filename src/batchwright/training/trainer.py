@@ -12,7 +12,7 @@ what lies between the last checkpoint and a kill is computed twice.
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -160,7 +160,7 @@ class Trainer:
                     on_begin(run.step)
                 if run.step == 0:
                     self._evaluate(run)
-                for batches in run.loader:
+                for batches in self._steps(run):
                     if run.step >= last or interruption.requested:
                         break
                     self._step(run, batches)
@@ -212,6 +212,13 @@ class Trainer:
         restore(newest, model, optimizer)
         run.step, run.tokens = progress.step, progress.tokens
         return run, progress.step
+
+    def _steps(self, run: _Run) -> Iterator[Step]:
+        """The steps from here on. Raises NoTargetsError, told in full."""
+        try:
+            yield from run.loader
+        except NoTargetsError as error:
+            self._refuse_step(run, run.loader.step_from(run.loader.position), error)
 
     def _step(self, run: _Run, batches: Step) -> None:
         """One update, and whatever is due after it."""

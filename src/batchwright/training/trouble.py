@@ -81,4 +81,7 @@ def explained(
     remedy = f"leave these positions out ({kept}): {command}"
     if error.remedy is not None:
         remedy = f"{error.remedy}; or {remedy}"
-    return type(error)(error.what, where=f"{error.where or f'step {step}'}{named}", remedy=remedy)
+    where = error.where or ""
+    if not where.startswith(f"step {step}"):
+        where = f"step {step}, {where}" if where else f"step {step}"
+    return type(error)(error.what, where=f"{where}{named}", remedy=remedy)

@@ -48,11 +48,12 @@ def sample_text(
     model = load_model(newest, description)
     samples: list[dict[str, str]] = []
     for number, beginning in enumerate(beginnings):
-        ids, _ = store.tokenizer.encode_batch([beginning])
+        # A store of imported ids may know no text: then there is nothing to encode, and ids are shown as numbers.
+        ids = store.tokenizer.encode_batch([beginning])[0].tolist() if beginning else []
         made = generate(
             model,
             description,
-            [store.eot_id, *ids.tolist()],
+            [store.eot_id, *ids],
             TOKENS,
             temperature=TEMPERATURE,
             seed=number,

@@ -149,7 +149,7 @@ def train(
         result = trainer.run(until_step=until_step, seconds=seconds, on_begin=begin)
     except OutOfMemoryError as error:
         note_call(run_directory, "ended", call, reason="failed", error=str(error))
-        raise _with_what_fits(error, recipe) from error
+        raise with_what_fits(error, recipe) from error
     except (DivergedError, NoTargetsError) as error:
         note_call(run_directory, "ended", call, reason="failed", error=str(error))
         raise
@@ -186,7 +186,7 @@ def _refuse_what_no_memory_holds(recipe: Recipe) -> None:
         )
 
 
-def _with_what_fits(error: OutOfMemoryError, recipe: Recipe) -> OutOfMemoryError:
+def with_what_fits(error: OutOfMemoryError, recipe: Recipe) -> OutOfMemoryError:
     """The same error, its remedy what the closed form says would fit."""
     smaller = next_micro_batch(recipe, memory_bytes=this_machine().available_bytes)
     remedy = "a smaller model or shorter sequences: one row does not fit" if smaller is None else smaller.describe()
