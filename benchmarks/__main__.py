@@ -6,7 +6,7 @@ Only when asked for by name: `python -m benchmarks.index` and `python -m benchma
 import importlib
 import sys
 
-NAMES = ("startup", "loader", "mixing", "packing", "cold", "resume", "prepare", "attention", "provenance")
+NAMES = ("startup", "loader", "mixing", "packing", "cold", "resume", "prepare", "attention", "loss", "provenance")
 
 
 def main(names: list[str]) -> None:

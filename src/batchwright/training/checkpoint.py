@@ -181,7 +181,7 @@ def load_model(path: Path, description: ModelDescription | None = None) -> nn.Mo
     differences = list(differing({"model": theirs.to_dict()}, {"model": wanted.to_dict()}))
     if differences:
         raise InputError(f"the checkpoint holds another model: {'; '.join(differences)}", where=str(path))
-    model = build_model(wanted, seed=0)
+    model = build_model(wanted, seed=0, read=False)
     _restore_weights(path, model)
     return model
 

@@ -189,7 +189,7 @@ class Trainer:
         if progress is not None:
             self._check_same(progress, str(newest))
             loader.restore(progress.data)
-        model = probed(self.model_config, seed=self.config.seed, isolate=self.config.isolate)
+        model = probed(self.model_config, seed=self.config.seed, isolate=self.config.isolate, read=progress is None)
         prepare(model, self.config.execution)
         optimizer = build_optimizer(model, self.config)
         committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
