@@ -6,7 +6,6 @@ Speed: the chain Gopher repetition, Gopher quality, C4 (FineWeb's setting), Fine
 when an earlier filter drops it; rounds alternate ours and datatrove 0.10.1, each round on text that neither has seen.
 Agreement (`--agree`, hours: datatrove takes ~4 s per MB): every document of every corpus through each filter alone and
 FineWeb after C4; reasons and C4's text compared. datatrove's answers are kept beside the benchmark's other corpora.
-Words: every whitespace chunk of the corpora, cut by spaCy and by us.
 """
 
 import argparse
