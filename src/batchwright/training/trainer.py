@@ -25,13 +25,14 @@ from batchwright.batches.evaluation import evaluation_batches
 from batchwright.batches.loader import BatchLoader, check_budget
 from batchwright.batches.schedule import BatchSchedule, ScheduledGeometry
 from batchwright.batches.step import Step
-from batchwright.foundation.errors import BatchwrightError, InputError
+from batchwright.foundation.errors import BatchwrightError
 from batchwright.foundation.files import WriterLock
 from batchwright.model.description import ModelDescription
 from batchwright.model.prepared import prepare
 from batchwright.model.probe import probed
 from batchwright.sequences.index import SequenceIndex
-from batchwright.sequences.plan import Plan, differing
+from batchwright.sequences.plan import Plan
+from batchwright.training.belonging import check_lengths, check_same_run, check_vocabulary
 from batchwright.training.checkpoint import Checkpoints, Progress, read_progress, restore
 from batchwright.training.checkpoint_clock import CheckpointClock, crosses
 from batchwright.training.config import TrainingConfig
@@ -43,7 +44,6 @@ from batchwright.training.machine import deterministic
 from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
 from batchwright.training.run_log import EMPTY_XXH3, RunLog, read_log
-from batchwright.training.same_run import differences
 from batchwright.training.spikes import Spike, SpikeWatch
 from batchwright.training.step import DivergedError, NoTargetsError, StepObserver, StepRecord, train_step
 from batchwright.training.trouble import BatchDocuments, Tracer, Trouble, explained, skip_command
@@ -51,6 +51,8 @@ from batchwright.training.trouble import BatchDocuments, Tracer, Trouble, explai
 Record = StepRecord | Evaluation | Spike | Trouble
 Gauge = Callable[[StepRecord, int], StepRecord]
 """Puts MFU and peak memory into a step's record, given its T; lives above, where the machine is known."""
+
+_KINDS = {StepRecord: "step", Evaluation: "evaluation", Spike: "spike"}  # a Trouble says its own
 
 LOG_NAME = "metrics.jsonl"
 CHECKPOINTS_NAME = "checkpoints"
@@ -67,9 +69,6 @@ class RunResult:
     last_step: StepRecord | None  # None: nothing was left to do
     evaluation: Evaluation | None  # the last one of this call
     model: nn.Module
-
-
-_KINDS = {StepRecord: "step", Evaluation: "evaluation", Spike: "spike"}  # a Trouble says its own
 
 
 @dataclass(kw_only=True)
@@ -115,7 +114,7 @@ class Trainer:
     ) -> None:
         self.model_config, self.config, self.plan = model_config, training_config, plan
         self.directory = run_directory
-        _check_lengths(model_config, training_config, plan)
+        check_lengths(model_config, training_config, plan)
         self.batches = BatchSchedule(plan, training_config.batch_rule)
         check_budget(self.batches, training_config.tokens)
         self._validation, self._bytes_per_token = validation, validation_bytes_per_token
@@ -131,7 +130,7 @@ class Trainer:
         )
         for index in (*plan.indexes, validation):
             if index is not None:
-                _check_vocabulary(model_config, index)
+                check_vocabulary(model_config, index)
 
     @property
     def total_steps(self) -> int:
@@ -187,7 +186,7 @@ class Trainer:
         geometry = ScheduledGeometry(schedule=self.batches, micro_batch_size=self.config.micro_batch_size)
         loader = BatchLoader(self.plan, geometry)
         if progress is not None:
-            self._check_same(progress, str(newest))
+            check_same_run(progress, self.model_config, self.config, where=str(newest))
             loader.restore(progress.data)
         model = probed(self.model_config, seed=self.config.seed, isolate=self.config.isolate, read=progress is None)
         prepare(model, self.config.execution)
@@ -296,7 +295,8 @@ class Trainer:
         raise told from error
 
     def _record(self, run: _Run, record: Record) -> None:
-        run.log.append({"kind": _KINDS.get(type(record)), **asdict(record)})
+        kind = record.kind if isinstance(record, Trouble) else _KINDS[type(record)]
+        run.log.append({"kind": kind, **asdict(record)})
         if self._on_record is not None:
             self._on_record(record)
 
@@ -319,42 +319,3 @@ class Trainer:
         )
         self._checkpoints.write(progress, run.objective.model, run.optimizer)
         run.clock.written(run.tokens, seconds=time.monotonic() - begun)
-
-    def _check_same(self, progress: Progress, where: str) -> None:
-        """Refuse a checkpoint that this recipe did not make, and say in what it differs."""
-        found = [
-            *(f"model.{each}" for each in differing(progress.model, self.model_config.to_dict())),
-            *(f"training.{each}" for each in differences(progress.training, self.config, tokens=progress.tokens)),
-        ]
-        if found:
-            raise InputError(
-                f"the checkpoint belongs to another run: {'; '.join(found)}",
-                where=where,
-                remedy="put these values back, or train in a new run directory",
-            )
-
-
-def _check_lengths(model: ModelDescription, config: TrainingConfig, plan: Plan) -> None:
-    """The recipe's T is the one that the plan begins with, and the model can read the longest."""
-    first, longest = plan.stages[0].sequence_length, max(stage.sequence_length for stage in plan.stages)
-    if config.sequence_length != first:
-        raise InputError(
-            f"the recipe trains on sequences of {config.sequence_length:,} tokens, the plan has rows of {first:,}",
-            remedy=f"sequence_length = {first}, or an index of T = {config.sequence_length}",
-        )
-    if longest > model.sequence_length:
-        raise InputError(
-            f"the plan has rows of {longest:,} tokens, the model reads {model.sequence_length:,}",
-            remedy=f"[model] sequence_length = {longest}",
-        )
-
-
-def _check_vocabulary(config: ModelDescription, index: SequenceIndex) -> None:
-    """A larger vocabulary than the store's is allowed (some round it up); a smaller one could not read its ids."""
-    needed = index.stored.vocabulary_size
-    if config.vocabulary_size < needed:
-        raise InputError(
-            f"the model knows {config.vocabulary_size:,} ids, the store holds {needed:,}",
-            where=str(index.stored.directory),
-            remedy=f"vocabulary_size = {needed}",
-        )

@@ -51,10 +51,10 @@ def next_micro_batch(recipe: Recipe, *, memory_bytes: int) -> SmallerMicroBatch 
 
 
 def closed_form_bytes(recipe: Recipe, rows: int) -> int | None:
-    """The peak of the recipe's step with a micro-batch of `rows`; None where no closed form knows the model or how it
-    is run."""
+    """The peak of the recipe's step with a micro-batch of `rows`; None where no closed form knows the model, how it
+    is run or its optimizer."""
     training, model = recipe.training, recipe.model
-    if not isinstance(model, ModelConfig) or unknown_to_the_form(model, training.execution):
+    if not isinstance(model, ModelConfig) or unknown_to_the_form(model, training.execution, training.optimizer):
         return None
     return step_memory(
         model,

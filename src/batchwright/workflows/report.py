@@ -93,15 +93,10 @@ def _model(recipe: Recipe) -> Json:
 def _sources(data: RunData, steps: list[Json]) -> Iterator[Json]:
     """Every source of the plan: its store, and how many rows of it were trained on, in epochs too."""
     timeline = Timeline(data.plan)
-    position = steps[-1]["first_position"] + steps[-1]["sequences"] if steps else 0
-    read = dict[int, int]()
-    for stretch in timeline.stretches:
-        if stretch.first < position or not read:
-            stop = position if stretch.stop is None else min(position, stretch.stop)
-            read |= dict(zip(stretch.streams, stretch.ordinals_before(max(stop, stretch.first)), strict=True))
-    for number, stream in enumerate(timeline.streams):
+    eaten = timeline.skipped.eaten_before(steps[-1]["first_position"]) + steps[-1]["sequences"] if steps else 0
+    read = timeline.eaten_before(timeline.skipped.position_at(eaten))
+    for stream, rows in zip(timeline.streams, read, strict=True):
         stored = stream.index.stored
-        rows = read.get(number, 0)
         yield {
             "name": stream.name,
             "store": str(stored.directory),

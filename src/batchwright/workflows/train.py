@@ -32,7 +32,7 @@ from batchwright.workflows.recipe_plan import plan_of
 from batchwright.workflows.run_directory import GOING_BACK_NAME, RECIPE_NAME, finish_going_back, recipe_of_run
 from batchwright.workflows.sample import SAMPLES_NAME
 
-_BYTES_PER_WEIGHT = 16  # fp32: the weight, its gradient and AdamW's two moments
+_WEIGHT_AND_GRADIENT_BYTES, _MOMENT_BYTES = 8, 4  # per weight, fp32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +177,9 @@ def _refuse_what_no_memory_holds(recipe: Recipe) -> None:
     weights = recipe.model.parameter_count()
     if weights is None:
         return  # a function's model: only building it could tell
-    needed, there = _BYTES_PER_WEIGHT * weights, this_machine().memory_bytes
+    moments = {"adamw": 2, "sgd": int(recipe.training.momentum > 0)}.get(recipe.training.optimizer, 0)
+    needed = (_WEIGHT_AND_GRADIENT_BYTES + moments * _MOMENT_BYTES) * weights
+    there = this_machine().memory_bytes
     if needed > there:
         raise ResourceError(
             f"{weights:,} weights with gradient and optimizer need {format_bytes(needed)}, "
