@@ -29,7 +29,7 @@ def prepare(
     seed: int = 0,
     licence: str = "unknown",
     name: str = "text",
-    clean: Literal["none", "fineweb", "gopher", "c4", "code"] = "none",
+    clean: Literal["none", "repairs", "fineweb", "gopher", "c4", "code"] = "none",
     steps: Path | None = None,
     language: str = "en",
     keep_rejected: Annotated[bool, Parameter(negative=())] = False,
@@ -62,7 +62,8 @@ def prepare(
     name
         The source's name, written into the store.
     clean
-        Published filters: what they drop is counted by reason.
+        Published filters, after mail, HTML, mojibake and control characters are repaired (or only that: repairs); what
+        they drop is counted by reason.
     steps
         A TOML file of [[step]] tables instead: your own filters and thresholds.
     language
