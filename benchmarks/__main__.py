@@ -1,6 +1,6 @@
 """`make bench`: the benchmarks one after another. One alone: `python -m benchmarks.loader`.
 
-Only when asked for by name: `python -m benchmarks.index` and `python -m benchmarks.rivals`.
+Only when asked for by name: `python -m benchmarks.index`, `benchmarks.rivals`, `benchmarks.training`.
 """
 
 import importlib
