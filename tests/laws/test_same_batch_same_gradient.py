@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import LossForm
-from batchwright.training.step import StepBatches, accumulate_gradient, micro_batch_loss
+from batchwright.training.objective import Objective, target_count
+from batchwright.training.step import StepBatches, accumulate_gradient
 from tests.training.fake_steps import FakeMicroBatch, step_of, whole_batch
 
 ROWS = 6
@@ -27,17 +28,16 @@ Accumulate = Callable[[Transformer, StepBatches, LossForm], float]
 
 def as_built(model: Transformer, batches: StepBatches, loss: LossForm) -> float:
     """The loss per target, the gradient left in the parameters."""
-    loss_sum, _ = accumulate_gradient(model, batches, loss=loss)
+    loss_sum, _ = accumulate_gradient(Objective(model, loss=loss), batches)
     return loss_sum / batches.targets
 
 
 def mean_of_means(model: Transformer, batches: StepBatches, loss: LossForm) -> float:
     """The broken twin: each micro-batch's own mean, averaged."""
-    parts = list(batches)
+    objective, parts = Objective(model, loss=loss), list(batches)
     total = 0.0
     for batch in parts:
-        loss_sum, count = micro_batch_loss(model, batch, loss=loss)
-        mean = loss_sum / max(1, count) / len(parts)
+        mean = objective(*objective.tensors_of(batch)) / max(1, target_count(batch)) / len(parts)
         mean.backward()
         total += mean.item()
     return total

@@ -11,8 +11,9 @@ from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import TrainingConfig
 from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
-from batchwright.training.step import micro_batch_loss, train_step
+from batchwright.training.step import train_step
 from tests.measuring.gram import Rows
 
 MODEL = ModelConfig(vocabulary_size=61, sequence_length=16, width=16, layers=2, heads=2, feed_forward_width=24)
@@ -44,7 +45,7 @@ def run(monitor: NoiseMonitor | None, steps: int = 2) -> Transformer:
     optimizer = build_optimizer(model, TRAINING)
     for number in range(1, steps + 1):
         train_step(
-            model,
+            Objective(model),
             optimizer,
             ragged_step(number),
             step=number,
@@ -87,7 +88,7 @@ def test_at_frozen_weights_it_finds_the_exact_noise_scale_of_the_real_model():
         cut = np.split(draw.integers(0, 160, size=12), (1, 3, 7))
         step = SyntheticStep(batches=tuple(taken(pool, rows) for rows in cut))
         train_step(
-            model,
+            Objective(model),
             optimizer,
             step,
             step=number,
@@ -114,7 +115,8 @@ def taken(pool: SyntheticBatch, rows: np.ndarray) -> SyntheticBatch:
 
 def gradient_of(model: Transformer, batch: SyntheticBatch) -> torch.Tensor:
     """The gradient of the summed loss, flat."""
-    total, _ = micro_batch_loss(model, batch)
+    objective = Objective(model)
+    total = objective(*objective.tensors_of(batch))
     return torch.cat([gradient.flatten() for gradient in torch.autograd.grad(total, list(model.parameters()))])
 
 
@@ -135,7 +137,7 @@ def test_a_step_of_one_micro_batch_is_passed_over_and_counted():
     model = Transformer(MODEL, seed=1)
     step = synthetic_step(vocabulary_size=61, micro_batch_size=2, sequence_length=16)
     train_step(
-        model,
+        Objective(model),
         build_optimizer(model, TRAINING),
         step,
         step=1,

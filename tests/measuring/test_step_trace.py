@@ -11,6 +11,7 @@ from batchwright.model.transformer import Transformer
 from batchwright.planning.memory import PARTS
 from batchwright.training.config import LossForm, TrainingConfig
 from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import train_step
 from tests.measuring.test_memory_trace import allocator_peak
@@ -36,16 +37,16 @@ def test_the_trace_of_the_step_is_what_the_allocator_says(loss: LossForm, isolat
     optimizer = build_optimizer(model, config)
     step = synthetic_step(vocabulary_size=500, micro_batch_size=4, sequence_length=48)
 
+    objective = Objective(model, isolate=isolate, loss=loss)
+
     def update() -> None:
         train_step(
-            model,
+            objective,
             optimizer,
             step,
             step=1,
             tokens_before=0,
             hyper_parameters=HyperParameters(learning_rate=1e-3),
-            isolate=isolate,
-            loss=loss,
         )
         optimizer.zero_grad()
 

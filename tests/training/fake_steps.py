@@ -27,6 +27,9 @@ class FakeStep:
     def __iter__(self) -> Iterator[FakeMicroBatch]:
         return iter(self.micro_batches)
 
+    def __len__(self) -> int:
+        return len(self.micro_batches)
+
 
 def whole_batch(seed: int, rows: int, length: int, vocabulary: int, *, ragged: bool = True) -> FakeMicroBatch:
     """Counting sequences (the next id is the last one plus 1 to 3), cut into documents, with padding where ragged."""

@@ -12,6 +12,7 @@ from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import TrainingConfig
 from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import DivergedError, StepRecord, accumulate_gradient, train_step
 from tests.training.fake_steps import step_of, whole_batch
@@ -33,7 +34,7 @@ def train(
         tokens = records[-1].tokens if records else 0
         records.append(
             train_step(
-                model,
+                Objective(model),
                 optimizer,
                 batches,
                 step=step,
@@ -93,7 +94,7 @@ def test_a_watcher_sees_each_micro_batchs_own_gradient_and_their_sum_is_the_step
     assert whole == pytest.approx(records[0].gradient_norm, rel=1e-5)
     batch = whole_batch(1, 8, 16, 61)
     alone = Transformer(SHAPE, seed=1)
-    accumulate_gradient(alone, step_of(step_of(batch, (3, 6)).micro_batches[1]))
+    accumulate_gradient(Objective(alone), step_of(step_of(batch, (3, 6)).micro_batches[1]))
     norm = sum(float(p.grad.square().sum()) for p in alone.parameters() if p.grad is not None)
     assert watcher.norms[1] == pytest.approx(norm, rel=1e-4)
 
@@ -104,7 +105,7 @@ def test_a_batch_without_any_target_is_refused_with_its_place() -> None:
     model = Transformer(SHAPE, seed=1)
     with pytest.raises(InputError, match="no slot of this batch holds a target") as caught:
         train_step(
-            model,
+            Objective(model),
             build_optimizer(model, TRAINING),
             step_of(batch, first_position=40),
             step=6,
@@ -121,7 +122,7 @@ def test_a_loss_that_is_no_number_names_step_and_positions_and_leaves_the_weight
     before = [p.detach().clone() for p in model.parameters()]
     with pytest.raises(DivergedError) as caught:
         train_step(
-            model,
+            Objective(model),
             build_optimizer(model, TRAINING),
             step_of(whole_batch(0, 4, 16, 61), first_position=12),
             step=4,
@@ -140,6 +141,6 @@ def test_out_of_memory_names_the_geometry_and_a_smaller_micro_batch() -> None:
 
     model = Hungry(SHAPE, seed=1)
     with pytest.raises(ResourceError, match="micro-batch of 8 sequences × 16 tokens") as caught:
-        accumulate_gradient(model, step_of(whole_batch(0, 8, 16, 61)))
+        accumulate_gradient(Objective(model), step_of(whole_batch(0, 8, 16, 61)))
     assert caught.value.remedy is not None
     assert caught.value.remedy.startswith("micro_batch_size = 4")

@@ -20,6 +20,7 @@ from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import LossForm, TrainingConfig
 from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import StepObserver, StepRecord, train_step
 
@@ -61,10 +62,11 @@ def trace_step(
         trace = _StepTrace(fake=fake)
         with trace, _phases(model, optimizer, trace):
             trace.label([*model.parameters(), *model.buffers()], "weights")
-            _traced(model, optimizer, step, trace, number=1, isolate=isolate, loss=loss, observers=observers)
+            objective = Objective(model, isolate=isolate, loss=loss)
+            _traced(objective, optimizer, step, trace, number=1, observers=observers)
             optimizer.zero_grad(set_to_none=True)
             start = trace.mark
-            _traced(model, optimizer, step, trace, number=2, isolate=isolate, loss=loss, observers=observers)
+            _traced(objective, optimizer, step, trace, number=2, observers=observers)
     return trace.report(since=start, part_of=part_rule(model_config, length))
 
 
@@ -112,28 +114,24 @@ def _with_empty_weights(model: Transformer) -> Transformer:
 
 
 def _traced(
-    model: Transformer,
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
     step: SyntheticStep,
     trace: MemoryTrace,
     *,
     number: int,
-    isolate: bool,
-    loss: LossForm,
     observers: list[StepObserver],
 ) -> None:
     train_step(
-        model,
+        objective,
         optimizer,
         step,
         step=number,
         tokens_before=0,
         hyper_parameters=HyperParameters(learning_rate=1e-4),
-        isolate=isolate,
-        loss=loss,
         observers=observers,
     )
-    trace.label((p.grad for p in model.parameters() if p.grad is not None), "gradients")
+    trace.label((p.grad for p in objective.parameters() if p.grad is not None), "gradients")
     state = (value for values in optimizer.state.values() for value in values.values())
     trace.label((value for value in state if isinstance(value, torch.Tensor)), "optimizer")
 

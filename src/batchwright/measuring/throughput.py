@@ -23,6 +23,7 @@ from batchwright.measuring.synthetic import SyntheticStep, synthetic_step
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.training.config import LossForm, TrainingConfig
+from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import accumulate_gradient
 
@@ -103,9 +104,10 @@ def measure_throughput(
         )
         for size in sizes
     }
+    objective = Objective(model, isolate=isolate, loss=loss)
     begun = time.perf_counter()
     for size in sizes:
-        _visit(model, steps[size], isolate=isolate, loss=loss)
+        _visit(objective, steps[size])
     order = generator(seed, "throughput-order")
     wall: dict[int, list[float]] = {size: [] for size in sizes}
     cpu: dict[int, list[float]] = {size: [] for size in sizes}
@@ -113,7 +115,7 @@ def measure_throughput(
         if visited >= 2 and time.perf_counter() - begun > seconds:
             break
         for size in (sizes[int(place)] for place in order.permutation(len(sizes))):
-            wall_seconds, cpu_seconds = _visit(model, steps[size], isolate=isolate, loss=loss)
+            wall_seconds, cpu_seconds = _visit(objective, steps[size])
             wall[size].append(size * length / wall_seconds)
             cpu[size].append(size * length / cpu_seconds)
     return Throughput(
@@ -124,12 +126,12 @@ def measure_throughput(
     )
 
 
-def _visit(model: Transformer, step: SyntheticStep, *, isolate: bool, loss: LossForm) -> tuple[float, float]:
+def _visit(objective: Objective, step: SyntheticStep) -> tuple[float, float]:
     """(wall, CPU) seconds of one forward and backward, averaged over a visit."""
     count, wall, cpu = 0, time.perf_counter(), time.process_time()
     while count == 0 or time.perf_counter() - wall < _SHORTEST_VISIT_SECONDS:
-        model.zero_grad(set_to_none=True)
-        accumulate_gradient(model, step, isolate=isolate, loss=loss)
+        objective.zero_grad(set_to_none=True)
+        accumulate_gradient(objective, step)
         count += 1
     return (time.perf_counter() - wall) / count, max(time.process_time() - cpu, 1e-9) / count
 

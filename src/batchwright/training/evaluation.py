@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from batchwright.foundation.errors import InputError
-from batchwright.model.transformer import Transformer
-from batchwright.training.step import MicroBatch, memory_errors, micro_batch_loss
+from batchwright.training.objective import MicroBatch, Objective, target_count
+from batchwright.training.step import memory_errors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,21 +29,20 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: Transformer,
+    objective: Objective,
     batches: Iterable[MicroBatch],
     *,
     step: int = 0,
     tokens: int = 0,
-    isolate: bool = True,
     bytes_per_token: float | None = None,
 ) -> Evaluation:
     """Score the model on these batches. `bytes_per_token` is that of the held-out text, `<endoftext>` counted."""
     loss_sum, targets = 0.0, 0
     for batch in batches:
         with memory_errors(batch, f"evaluation after step {step}"):
-            total, count = micro_batch_loss(model, batch, isolate=isolate)
+            total = objective(*objective.tensors_of(batch))
         loss_sum += total.item()
-        targets += count
+        targets += target_count(batch)
     if targets < 1:
         raise InputError("there is no held-out target token to evaluate on", remedy="a larger validation fraction")
     loss = loss_sum / targets

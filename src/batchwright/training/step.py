@@ -18,33 +18,15 @@ import math
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from batchwright.foundation.errors import BatchwrightError, InputError, ResourceError
-from batchwright.model.isolation import segment_lengths
-from batchwright.model.loss import chunked_cross_entropy, masked_cross_entropy
-from batchwright.model.transformer import Transformer
-from batchwright.training.config import LossForm
 from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.objective import MicroBatch, Objective, target_count
 from batchwright.training.optimizer import set_hyper_parameters
-
-
-class MicroBatch(Protocol):
-    """What the step reads of a (B, T) batch."""
-
-    @property
-    def inputs(self) -> npt.NDArray[Any]: ...
-    @property
-    def targets(self) -> npt.NDArray[Any]: ...
-    @property
-    def loss_mask(self) -> npt.NDArray[np.bool_]: ...
-    @property
-    def position_ids(self) -> npt.NDArray[Any]: ...
 
 
 class StepBatches(Protocol):
@@ -58,6 +40,7 @@ class StepBatches(Protocol):
     def targets(self) -> int: ...
     @property
     def certificate(self) -> int: ...
+    def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[MicroBatch]: ...
 
 
@@ -104,7 +87,7 @@ class DivergedError(BatchwrightError):
 
 
 def train_step(
-    model: Transformer,
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
     batches: StepBatches,
     *,
@@ -112,8 +95,6 @@ def train_step(
     tokens_before: int,
     hyper_parameters: HyperParameters,
     clip_norm: float | None = 1.0,
-    isolate: bool = True,
-    loss: LossForm = "chunked",
     observers: Sequence[StepObserver] = (),
 ) -> StepRecord:
     """Make update number `step`. Raises DivergedError (before anything is changed), ResourceError (out of memory)."""
@@ -123,10 +104,10 @@ def train_step(
         raise InputError("no slot of this batch holds a target token, so it has no gradient", where=where)
     optimizer.zero_grad(set_to_none=True)
     watching = [observer for observer in observers if observer.wants(step)]
-    loss_sum, length = accumulate_gradient(model, batches, isolate=isolate, loss=loss, observers=watching, where=where)
+    loss_sum, length = accumulate_gradient(objective, batches, observers=watching, where=where)
     slots = batches.sequences * length
     mean_loss = loss_sum / batches.targets
-    norm = _clip(model, clip_norm)
+    norm = _clip(objective, clip_norm)
     if not (math.isfinite(mean_loss) and math.isfinite(norm)):
         raise DivergedError(
             f"the loss is {mean_loss} and the gradient's norm {norm}",
@@ -158,50 +139,27 @@ def train_step(
 
 
 def accumulate_gradient(
-    model: Transformer,
-    batches: StepBatches,
-    *,
-    isolate: bool = True,
-    loss: LossForm = "chunked",
-    observers: Sequence[StepObserver] = (),
-    where: str | None = None,
+    objective: Objective, batches: StepBatches, *, observers: Sequence[StepObserver] = (), where: str | None = None
 ) -> tuple[float, int]:
     """Leave the whole batch's gradient in the parameters' `grad`; returns (loss sum in nats, T)."""
     loss_sum, length = 0.0, 0
     whole: dict[str, Tensor] = {}
     for batch in batches:
         with memory_errors(batch, where):
-            total, targets = micro_batch_loss(model, batch, isolate=isolate, loss=loss)
+            total = objective(*objective.tensors_of(batch))
             (total / batches.targets).backward()
         loss_sum += total.item()
         length = batch.inputs.shape[1]
         if observers:
-            _show_and_move(model, whole, observers, targets, batches.targets)
-    for name, parameter in model.named_parameters():
+            _show_and_move(objective.model, whole, observers, target_count(batch), batches.targets)
+    for name, parameter in objective.model.named_parameters():
         if name in whole:
             parameter.grad = whole[name]
     return loss_sum, length
 
 
-def micro_batch_loss(
-    model: Transformer, batch: MicroBatch, *, isolate: bool = True, loss: LossForm = "chunked"
-) -> tuple[Tensor, int]:
-    """(sum of −log p, targets) of one micro-batch; here, and only here, a Batch becomes tensors."""
-    device = model.output_weight.device
-    ids, targets, mask, position_ids = (
-        torch.from_numpy(array).to(device)
-        for array in (batch.inputs, batch.targets, batch.loss_mask, batch.position_ids)
-    )
-    lengths = segment_lengths(batch.position_ids) if isolate else None
-    if loss == "whole":
-        logits = model(ids, position_ids, isolate=isolate, lengths=lengths)
-        return masked_cross_entropy(logits, targets, mask)
-    hidden = model.hidden(ids, position_ids, isolate=isolate, lengths=lengths)
-    return chunked_cross_entropy(hidden, model.output_weight, targets, mask)
-
-
 def _show_and_move(
-    model: Transformer, whole: dict[str, Tensor], observers: Sequence[StepObserver], targets: int, step_targets: int
+    model: nn.Module, whole: dict[str, Tensor], observers: Sequence[StepObserver], targets: int, step_targets: int
 ) -> None:
     """Show one micro-batch's gradient and move it into the sum, in the order and rounding autograd would use."""
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -216,9 +174,9 @@ def _show_and_move(
         parameter.grad = None
 
 
-def _clip(model: Transformer, clip_norm: float | None) -> float:
+def _clip(objective: Objective, clip_norm: float | None) -> float:
     """Scale the gradient down to `clip_norm`; its norm before that."""
-    norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf if clip_norm is None else clip_norm)
+    norm = nn.utils.clip_grad_norm_(objective.parameters(), math.inf if clip_norm is None else clip_norm)
     return norm.item()
 
 

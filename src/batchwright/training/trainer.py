@@ -36,6 +36,7 @@ from batchwright.training.hyper_parameters import HyperParameterRule, ScheduledL
 from batchwright.training.interruption import Interruption
 from batchwright.training.lr_schedule import LearningRateSchedule
 from batchwright.training.machine import deterministic
+from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
 from batchwright.training.run_log import EMPTY_XXH3, RunLog
 from batchwright.training.step import StepObserver, StepRecord, train_step
@@ -61,7 +62,7 @@ class RunResult:
 class _Run:
     """What changes while a run goes on."""
 
-    model: Transformer
+    objective: Objective
     optimizer: torch.optim.Optimizer
     loader: BatchLoader
     log: RunLog
@@ -141,7 +142,7 @@ class Trainer:
             resumed_from=resumed_from,
             last_step=run.last_step,
             evaluation=run.evaluation,
-            model=run.model,
+            model=run.objective.model,
         )
 
     def _begin(self, threads: int) -> tuple[_Run, int | None]:
@@ -158,7 +159,8 @@ class Trainer:
         optimizer = build_optimizer(model, self.config)
         committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
         log = RunLog(self.directory / LOG_NAME, committed_bytes=committed[0], committed_xxh3=committed[1])
-        run = _Run(model=model, optimizer=optimizer, loader=loader, log=log, threads=threads)
+        objective = Objective(model, isolate=self.config.isolate, loss=self.config.loss)
+        run = _Run(objective=objective, optimizer=optimizer, loader=loader, log=log, threads=threads)
         if progress is None or newest is None:
             return run, None
         restore(newest, model, optimizer)
@@ -169,7 +171,7 @@ class Trainer:
         """One update, and whatever is due after it."""
         before, ahead = run.tokens, batches.tokens
         record = train_step(
-            run.model,
+            run.objective,
             run.optimizer,
             batches,
             step=run.step + 1,
@@ -178,8 +180,6 @@ class Trainer:
                 step=run.step + 1, tokens_before=before, tokens_of_step=ahead, global_batch_size=batches.sequences
             ),
             clip_norm=self.config.clip_norm,
-            isolate=self.config.isolate,
-            loss=self.config.loss,
             observers=self._observers,
         )
         run.loader.acknowledge(batches)
@@ -198,11 +198,10 @@ class Trainer:
             self._validation, self.config.micro_batch_size, rows=self.config.evaluate_sequences
         )
         run.evaluation = evaluate(
-            run.model,
+            run.objective,
             batches,
             step=run.step,
             tokens=run.tokens,
-            isolate=self.config.isolate,
             bytes_per_token=self._bytes_per_token,
         )
         self._record(run, run.evaluation)
@@ -229,7 +228,7 @@ class Trainer:
                 **{name: version(name) for name in ("batchwright", "torch", "numpy")},
             },
         )
-        self._checkpoints.write(progress, run.model, run.optimizer)
+        self._checkpoints.write(progress, run.objective.model, run.optimizer)
 
     def _check_same(self, progress: Progress, where: str) -> None:
         """Refuse a checkpoint that this recipe did not make, and say in what it differs."""

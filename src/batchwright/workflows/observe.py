@@ -25,6 +25,7 @@ from batchwright.recipe import Recipe
 from batchwright.training.checkpoint import Checkpoints, load_model, read_progress
 from batchwright.training.config import TrainingConfig
 from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import train_step
 from batchwright.training.trainer import CHECKPOINTS_NAME
@@ -88,17 +89,16 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
     else:
         model = load_model(newest)
         loader.restore(read_progress(newest).data)
+    objective = Objective(model, isolate=training.isolate, loss=training.loss)
     optimizer, monitor = build_optimizer(model, training), NoiseMonitor()
     for number, batches in enumerate(islice(loader, steps), start=1):
         train_step(
-            model,
+            objective,
             optimizer,
             batches,
             step=number,
             tokens_before=0,
             hyper_parameters=HyperParameters(learning_rate=0.0),
-            isolate=training.isolate,
-            loss=training.loss,
             observers=[monitor],
         )
         heard(number, steps)

@@ -36,7 +36,7 @@ class RunData:
     store: TokenStore
     plan: Plan
     validation: SequenceIndex | None
-    validation_bytes_per_token: float | None
+    validation_bytes_per_token: float | None  # None: ids that were imported have no text, with or without loss masks
 
 
 def open_data(recipe: Recipe) -> RunData:
@@ -65,7 +65,7 @@ def open_data(recipe: Recipe) -> RunData:
             seed=recipe.data.seed,
         ),
         validation=open_index(store, split="validation", **wanted) if held_out.documents else None,
-        validation_bytes_per_token=held_out.text_bytes / held_out.tokens if held_out.tokens else None,
+        validation_bytes_per_token=held_out.text_bytes / held_out.tokens if held_out.text_bytes else None,
     )
 
 
