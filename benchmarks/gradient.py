@@ -21,6 +21,7 @@ from batchwright.model.transformer import Transformer
 from batchwright.sequences.index_build import build_index
 from batchwright.sequences.plan import Plan
 from batchwright.tokens.store import TokenStore
+from batchwright.training.objective import Objective
 from batchwright.training.step import accumulate_gradient
 from benchmarks.corpora import CORPORA
 from benchmarks.training.corpus import write_corpus
@@ -85,7 +86,7 @@ class Batch:
         for rank in range(world_size):
             model = Transformer(self.model_config, seed=0, dtype=dtype)
             step = next(iter(BatchLoader(self.plan, geometry, rank=rank)))
-            loss += accumulate_gradient(model, step)[0] / step.targets
+            loss += accumulate_gradient(Objective(model), step)[0] / step.targets
             own = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
             total = [a + b for a, b in zip(total, own, strict=True)] if total else own
         return loss, total
