@@ -21,13 +21,14 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from batchwright.foundation.errors import CorruptDataError, InputError, ResourceError
 from batchwright.foundation.files import TEMPORARY_SUFFIX, read_json, sync_directory, translated, write_json
 from batchwright.foundation.fingerprint import fingerprint, hash_file
-from batchwright.model.config import ModelConfig
-from batchwright.model.transformer import Transformer
+from batchwright.model.description import FunctionModel, ModelDescription, description_of
+from batchwright.model.protocol import build_model
+from batchwright.sequences.plan import differing
 from batchwright.training.optimizer import optimizer_tensors, restore_optimizer
 
 FORMAT = "batchwright-checkpoint"
@@ -45,7 +46,7 @@ class Progress:
     data: dict[str, Any]  # the loader's state: position and plan
     log_bytes: int  # length of metrics.jsonl
     log_xxh3: str  # its content, so far
-    model: dict[str, Any]  # ModelConfig.to_dict()
+    model: dict[str, Any]  # ModelDescription.to_dict()
     training: dict[str, Any]  # TrainingConfig.same_run()
     machine: dict[str, Any]  # threads and versions; for people, never compared
 
@@ -68,7 +69,7 @@ class Checkpoints:
         committed = self.committed()
         return committed[-1] if committed else None
 
-    def write(self, progress: Progress, model: Transformer, optimizer: torch.optim.Optimizer) -> Path:
+    def write(self, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> Path:
         """Commit a checkpoint, then remove those that are too old."""
         final = self.directory / f"step-{progress.step}"
         building = self.directory / f".{final.name}{TEMPORARY_SUFFIX}"
@@ -89,6 +90,11 @@ class Checkpoints:
             sync_directory(self.directory)
         self._forget(self.committed()[: -self._keep])
         return final
+
+    def forget_after(self, step: int) -> None:
+        """Delete the checkpoints of later steps, the newest first."""
+        later = [path for path in self.committed() if int(path.name.removeprefix("step-")) > step]
+        self._forget(reversed(later))
 
     def remove_unfinished(self) -> None:
         """Delete what a killed writer left behind."""
@@ -139,22 +145,36 @@ def read_progress(path: Path) -> Progress:
     return progress
 
 
-def restore(path: Path, model: Transformer, optimizer: torch.optim.Optimizer) -> None:
+def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Put weights and optimizer state of a (checked) checkpoint in place."""
     _restore_weights(path, model)
     restore_optimizer(model, optimizer, _load(path / TENSOR_FILES[1]))
 
 
-def load_model(path: Path) -> Transformer:
-    """The model of a checkpoint, for evaluating or sampling. Raises CorruptDataError, InputError."""
+def load_model(path: Path, description: ModelDescription | None = None) -> nn.Module:
+    """The model of a checkpoint, for evaluating or sampling. Raises CorruptDataError, InputError.
+
+    `description` is needed only for a function's model: a checkpoint is data, and names no code that we would run.
+    """
     progress = read_progress(path)
-    model = Transformer(ModelConfig(**progress.model), seed=0)
+    theirs = description_of(progress.model)
+    if description is None and isinstance(theirs, FunctionModel):
+        raise InputError(
+            f"the model of this checkpoint is built by {theirs.function}, which only its owner may have run",
+            where=str(path),
+            remedy=f"load_model(path, FunctionModel(function={theirs.function!r}, …))",
+        )
+    wanted = theirs if description is None else description
+    differences = list(differing({"model": theirs.to_dict()}, {"model": wanted.to_dict()}))
+    if differences:
+        raise InputError(f"the checkpoint holds another model: {'; '.join(differences)}", where=str(path))
+    model = build_model(wanted, seed=0)
     _restore_weights(path, model)
     return model
 
 
 @torch.no_grad()
-def _restore_weights(path: Path, model: Transformer) -> None:
+def _restore_weights(path: Path, model: nn.Module) -> None:
     tensors = _load(path / TENSOR_FILES[0])
     for name, parameter in model.named_parameters():
         if name not in tensors or tensors[name].shape != parameter.shape:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 
 from batchwright.batches.evaluation import evaluation_batches
 from batchwright.batches.loader import BatchLoader, check_budget
@@ -25,8 +26,9 @@ from batchwright.batches.schedule import BatchSchedule, ScheduledGeometry
 from batchwright.batches.step import Step
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.files import WriterLock
-from batchwright.model.config import ModelConfig
-from batchwright.model.transformer import Transformer
+from batchwright.model.description import ModelDescription
+from batchwright.model.prepared import prepare
+from batchwright.model.probe import probed
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan, differing
 from batchwright.training.checkpoint import Checkpoints, Progress, read_progress, restore
@@ -39,6 +41,7 @@ from batchwright.training.machine import deterministic
 from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
 from batchwright.training.run_log import EMPTY_XXH3, RunLog
+from batchwright.training.same_run import differences
 from batchwright.training.step import StepObserver, StepRecord, train_step
 
 LOG_NAME = "metrics.jsonl"
@@ -55,7 +58,7 @@ class RunResult:
     resumed_from: int | None  # the step of the checkpoint gone on from; None: a fresh run
     last_step: StepRecord | None  # None: nothing was left to do
     evaluation: Evaluation | None  # the last one of this call
-    model: Transformer
+    model: nn.Module
 
 
 @dataclass(kw_only=True)
@@ -84,7 +87,7 @@ class Trainer:
     def __init__(
         self,
         *,
-        model_config: ModelConfig,
+        model_config: ModelDescription,
         training_config: TrainingConfig,
         plan: Plan,
         run_directory: Path,
@@ -155,7 +158,8 @@ class Trainer:
         if progress is not None:
             self._check_same(progress, str(newest))
             loader.restore(progress.data)
-        model = Transformer(self.model_config, seed=self.config.seed)
+        model = probed(self.model_config, seed=self.config.seed, isolate=self.config.isolate)
+        prepare(model, self.config.execution)
         optimizer = build_optimizer(model, self.config)
         committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
         log = RunLog(self.directory / LOG_NAME, committed_bytes=committed[0], committed_xxh3=committed[1])
@@ -232,12 +236,13 @@ class Trainer:
 
     def _check_same(self, progress: Progress, where: str) -> None:
         """Refuse a checkpoint that this recipe did not make, and say in what it differs."""
-        theirs = {"model": progress.model, "training": progress.training}
-        ours = {"model": self.model_config.to_dict(), "training": self.config.same_run()}
-        differences = list(differing(theirs, ours))
-        if differences:
+        found = [
+            *(f"model.{each}" for each in differing(progress.model, self.model_config.to_dict())),
+            *(f"training.{each}" for each in differences(progress.training, self.config, tokens=progress.tokens)),
+        ]
+        if found:
             raise InputError(
-                f"the checkpoint belongs to another run: {'; '.join(differences)}",
+                f"the checkpoint belongs to another run: {'; '.join(found)}",
                 where=where,
                 remedy="put these values back, or train in a new run directory",
             )
@@ -248,7 +253,7 @@ def _crosses(every: int | None, before: int, after: int) -> bool:
     return every is not None and before // every != after // every
 
 
-def _check_lengths(model: ModelConfig, config: TrainingConfig, plan: Plan) -> None:
+def _check_lengths(model: ModelDescription, config: TrainingConfig, plan: Plan) -> None:
     """The recipe's T is the one that the plan begins with, and the model can read the longest."""
     first, longest = plan.stages[0].sequence_length, max(stage.sequence_length for stage in plan.stages)
     if config.sequence_length != first:
@@ -263,7 +268,7 @@ def _check_lengths(model: ModelConfig, config: TrainingConfig, plan: Plan) -> No
         )
 
 
-def _check_vocabulary(config: ModelConfig, index: SequenceIndex) -> None:
+def _check_vocabulary(config: ModelDescription, index: SequenceIndex) -> None:
     """A larger vocabulary than the store's is allowed (some round it up); a smaller one could not read its ids."""
     needed = index.stored.vocabulary_size
     if config.vocabulary_size < needed:
