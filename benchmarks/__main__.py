@@ -1,12 +1,13 @@
 """`make bench`: the benchmarks one after another. One alone: `python -m benchmarks.loader`.
 
-Only when asked for by name: `python -m benchmarks.index`, `benchmarks.rivals`, `benchmarks.training`.
+Only when asked for by name, one by one (`python -m benchmarks.training`): index, loss, rivals, training, gradient and
+filters (`python -m benchmarks.filters DIRECTORY`).
 """
 
 import importlib
 import sys
 
-NAMES = ("startup", "loader", "mixing", "packing", "cold", "resume", "prepare", "attention", "provenance")
+NAMES = ("startup", "loader", "mixing", "packing", "cold", "resume", "prepare", "attention", "loss", "provenance")
 
 
 def main(names: list[str]) -> None:

@@ -192,6 +192,27 @@ def test_a_checkpoint_names_the_config_and_not_its_place(tmp_path: Path) -> None
     assert description_of(model.to_dict()).hash == model.hash
 
 
+def test_training_goes_on_from_weights_that_lie_there_and_from_no_other_s(tmp_path: Path) -> None:
+    saved = built("qwen2")
+    saved.model.save_pretrained(tmp_path / "weights")
+    description = replace(described("qwen2"), weights=str(tmp_path / "weights"))
+    model = probed(description, seed=9, isolate=True)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), saved.parameters(), strict=True))
+    drawn = build_model(description, seed=9, read=False)  # what a checkpoint's weights are put into
+    assert not torch.equal(drawn.output_weight, saved.output_weight)
+    assert description.hash != described("qwen2").hash
+    assert description_of(description.to_dict()).hash == description.hash
+    for changes, words in (
+        ({"num_hidden_layers": 3}, "the weights lack model.layers.2"),
+        ({"num_hidden_layers": 1}, "the weights hold besides model.layers.1"),
+        ({"hidden_size": 32}, "these are not the weights"),
+    ):
+        with pytest.raises(InputError, match=words):
+            build_model(replace(described("qwen2", **changes), weights=str(tmp_path / "weights")), seed=0)
+    with pytest.raises(InputError, match="no such directory"):
+        build_model(replace(description, weights=str(tmp_path / "nowhere")), seed=0)
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [

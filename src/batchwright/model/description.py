@@ -51,11 +51,12 @@ class ModelDescription(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class HuggingFaceModel:
-    """A causal language model of the transformers library, its weights drawn anew."""
+    """A causal language model of the transformers library, its weights drawn anew or read."""
 
     hugging_face: str | dict[str, Any]  # path of a config.json, or what stands in one
     sequence_length: int  # the longest row it is meant for; at most the config's own
     vocabulary_size: int = 0  # V, instead of the config's own; 0: as it says
+    weights: str | None = None  # directory of safetensors files to train on from; none: fresh weights
 
     def __post_init__(self) -> None:
         config = _read(self.hugging_face) if isinstance(self.hugging_face, str) else dict(self.hugging_face)
@@ -101,6 +102,7 @@ class HuggingFaceModel:
             "hugging_face": kept,
             "sequence_length": self.sequence_length,
             "vocabulary_size": self.vocabulary_size,
+            **({} if self.weights is None else {"weights": self.weights}),
         }
 
     def parameter_count(self) -> int:

@@ -19,6 +19,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -106,9 +107,11 @@ class ShapeFacts:
     attention_width: int  # L·H·K
 
 
-def build_hugging_face(description: HuggingFaceModel, *, dtype: torch.dtype) -> nn.Module:
-    """Fresh weights from torch's generator as it stands. Raises InputError."""
+def build_hugging_face(description: HuggingFaceModel, *, dtype: torch.dtype, read: bool) -> nn.Module:
+    """Fresh weights from torch's generator as it stands, or those of `description.weights`. Raises InputError."""
     model = _model_of(description, dtype)
+    if read and description.weights is not None:
+        model = _with_weights(model, description.weights, dtype)
     scores = HuggingFaceScores(model)
     return HuggingFaceHidden(model) if _scores_are_a_product(scores) else scores
 
@@ -171,6 +174,37 @@ def _model_of(description: HuggingFaceModel, dtype: torch.dtype) -> Any:
                 remedy="a model with rotary or learned positions: llama, qwen3, gpt2 …",
             )
     return model
+
+
+def _with_weights(model: Any, directory: str, dtype: torch.dtype) -> Any:
+    """The same model with the weights that lie there, all of them and no other: safetensors, nothing downloaded."""
+    if not Path(directory).is_dir():
+        raise InputError("there is no such directory of weights", where=directory)
+    _library().logging.disable_progress_bar()  # whoever calls us shows progress, we do not
+    try:
+        found, told = type(model).from_pretrained(
+            directory,
+            config=model.config,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # of the library, of safetensors, of the file system
+        words = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(
+            f"these are not the weights of this config.json: {words[0]}",
+            where=directory,
+            remedy="the directory of safetensors files that belongs to it, with its own vocabulary_size",
+        ) from error
+    for what, names in (("lack", told["missing_keys"]), ("hold besides", told["unexpected_keys"])):
+        if names:
+            raise InputError(
+                f"the weights {what} {sorted(names)[0]} ({len(names)} of them), so they are another model's",
+                where=directory,
+            )
+    return found
 
 
 def _layer_kinds(config: Any) -> frozenset[str]:

@@ -24,9 +24,9 @@ TOLERANCE = 1e-4  # of the largest score: what rounding leaves behind is 1e-6 in
 DOCUMENT_TOKENS = (5, 4, 3)
 
 
-def probed(description: ModelDescription, *, seed: int, isolate: bool) -> nn.Module:
+def probed(description: ModelDescription, *, seed: int, isolate: bool, read: bool = True) -> nn.Module:
     """The module of a description, fit for training: a foreign one is looked at first. Raises InputError."""
-    model = build_model(description, seed=seed)
+    model = build_model(description, seed=seed, read=read)
     if not isinstance(description, ModelConfig):
         probe_model(
             model,

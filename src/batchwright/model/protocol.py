@@ -38,8 +38,11 @@ class HiddenModel(Protocol):
     ) -> Tensor: ...
 
 
-def build_model(description: ModelDescription, *, seed: int, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """The module of a description, fresh weights named by `seed`. Raises InputError.
+def build_model(
+    description: ModelDescription, *, seed: int, dtype: torch.dtype = torch.float32, read: bool = True
+) -> nn.Module:
+    """The module of a description, fresh weights named by `seed`, or those that it says are to be read (not if `read`
+    is False: for whoever puts a checkpoint's in their place). Raises InputError.
 
     Our own weights are drawn each from the stream of its own name. Foreign ones are drawn by the model's own code, in
     its order, from torch's generator set to the seed for as long as that takes.
@@ -55,7 +58,7 @@ def build_model(description: ModelDescription, *, seed: int, dtype: torch.dtype 
         if isinstance(description, HuggingFaceModel):
             from batchwright.model.hugging_face import build_hugging_face
 
-            return build_hugging_face(description, dtype=dtype)
+            return build_hugging_face(description, dtype=dtype, read=read)
     raise InputError(f"a {type(description).__name__} does not describe a model that can be built")
 
 

@@ -7,7 +7,8 @@
 
 Guarantee: built aside, every file and the directory synced, then renamed: whatever the moment of a crash, the newest
 `step-N` is complete. Every byte is checked when it is read. Price: 12·P bytes written per checkpoint (0.25 M weights:
-3 MB, ~10 ms; 124 M: 1.5 GB), during which training waits; `keep` of them stay.
+3 MB, ~10 ms; 124 M: 1.5 GB), during which training waits; `keep` of them stay, and
+with `keep_every_tokens` one of every such stretch for good.
 """
 
 import os
@@ -54,9 +55,9 @@ class Progress:
 class Checkpoints:
     """The checkpoints of one run. The writer holds the run directory's lock."""
 
-    def __init__(self, directory: Path, *, keep: int = 2) -> None:
+    def __init__(self, directory: Path, *, keep: int = 2, keep_every_tokens: int | None = None) -> None:
         self.directory = directory
-        self._keep = keep
+        self._keep, self._keep_every_tokens = keep, keep_every_tokens
 
     def committed(self) -> list[Path]:
         """All complete checkpoints, oldest first."""
@@ -88,7 +89,8 @@ class Checkpoints:
             _remove(final)  # only ever an older try at the same step, which its owner chose not to resume from
             building.rename(final)
             sync_directory(self.directory)
-        self._forget(self.committed()[: -self._keep])
+        kept = milestones(self.committed(), self._keep_every_tokens)
+        self._forget(path for path in self.committed()[: -self._keep] if path not in kept)
         return final
 
     def forget_after(self, step: int) -> None:
@@ -106,6 +108,17 @@ class Checkpoints:
         for path in paths:
             with translated(path):
                 _remove(path)
+
+
+def milestones(committed: Iterable[Path], every_tokens: int | None) -> set[Path]:
+    """The checkpoints that stay for good: of those in one stretch of `every_tokens`, the first. None before the first
+    stretch is over."""
+    first: dict[int, Path] = {}
+    if every_tokens is not None:
+        for path in committed:
+            tokens = read_json(path / "state.json").get("tokens", 0)
+            first.setdefault(tokens // every_tokens, path)
+    return {path for stretch, path in first.items() if stretch}
 
 
 def read_progress(path: Path) -> Progress:
@@ -168,7 +181,7 @@ def load_model(path: Path, description: ModelDescription | None = None) -> nn.Mo
     differences = list(differing({"model": theirs.to_dict()}, {"model": wanted.to_dict()}))
     if differences:
         raise InputError(f"the checkpoint holds another model: {'; '.join(differences)}", where=str(path))
-    model = build_model(wanted, seed=0)
+    model = build_model(wanted, seed=0, read=False)
     _restore_weights(path, model)
     return model
 
