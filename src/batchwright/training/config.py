@@ -15,11 +15,20 @@ from batchwright.sequences.batch_rule import BatchRule, ConstantBatch, DoublingB
 
 OPTIMIZERS = ("adamw", "sgd")
 LossForm = Literal["chunked", "whole"]
+ParallelForm = Literal["ddp", "fsdp"]
 
 MOST_THREADS = 1024  # what no machine of today has; torch asked for a million brings the process down
 
 FREE_FIELDS = frozenset(
-    {"micro_batch_size", "evaluate_every_tokens", "checkpoint_every_tokens", "keep_checkpoints", "threads"}
+    {
+        "micro_batch_size",
+        "evaluate_every_tokens",
+        "checkpoint_every_tokens",
+        "keep_checkpoints",
+        "threads",
+        "parallel",
+        "device",
+    }
 )
 
 
@@ -51,6 +60,8 @@ class TrainingConfig:
     evaluate_sequences: int | None = None  # how many held-out rows, always the same ones; none: all of them
     checkpoint_every_tokens: int | None = None  # none: at the end only
     keep_checkpoints: int = 2  # the newest so many
+    parallel: ParallelForm = "ddp"  # under torchrun: a copy of the model on every rank, or a slice of it
+    device: Literal["cpu", "cuda"] = "cpu"  # cuda: each rank its own GPU, gradients by NCCL
     threads: int | None = None  # none: torch's own choice (1 is best below about a million weights)
 
     def __post_init__(self) -> None:
@@ -88,6 +99,8 @@ class TrainingConfig:
         _need(self.clip_norm is None or self.clip_norm > 0, "clip_norm", self.clip_norm, "above 0, or left out")
         _need(self.decay in ("cosine", "linear", "constant"), "decay", self.decay, "cosine, linear or constant")
         _need(self.loss in ("chunked", "whole"), "loss", self.loss, "chunked or whole")
+        _need(self.parallel in ("ddp", "fsdp"), "parallel", self.parallel, "ddp or fsdp")
+        _need(self.device in ("cpu", "cuda"), "device", self.device, "cpu or cuda")
         if len({self.ramp is None, self.ramp_from is None, self.ramp_tokens is None}) > 1:
             raise InputError(
                 f"ramp = {self.ramp}, ramp_from = {self.ramp_from}, ramp_tokens = {self.ramp_tokens}",

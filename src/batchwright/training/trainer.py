@@ -5,19 +5,22 @@
           (recipe.toml and report.md belong to the callers above)
 
 Guarantee: `run` goes on from the newest committed checkpoint by default; later steps are replayed from the data,
-which is a function of the position, and the log is cut to the checkpoint. On one machine with one thread count,
-weights and log (but for its two fields of seconds) are bit for bit those of a run that was never interrupted. Price:
-what lies between the last checkpoint and a kill is computed twice.
+which is a function of the position, and the log is cut to the checkpoint. On one machine with one thread count and
+as many ranks in the same form, weights and log (but for its two fields of seconds) are bit for bit those of a run that
+was never interrupted; on another number of ranks they are the same to float tolerance, on the same data. The first
+rank writes the log. Price: what lies between the last checkpoint and a kill is computed twice.
 """
 
+import contextlib
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from batchwright.batches.evaluation import evaluation_batches
 from batchwright.batches.loader import BatchLoader, check_budget
@@ -29,7 +32,8 @@ from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan, differing
-from batchwright.training.checkpoint import Checkpoints, Progress, read_progress, restore
+from batchwright.training.checkpoint import Progress, read_progress, restore
+from batchwright.training.checkpoint_write import Checkpoints, CheckpointWriter, Retention
 from batchwright.training.config import TrainingConfig
 from batchwright.training.evaluation import Evaluation, evaluate
 from batchwright.training.hyper_parameters import HyperParameterRule, ScheduledLearningRate
@@ -37,7 +41,9 @@ from batchwright.training.interruption import Interruption
 from batchwright.training.lr_schedule import LearningRateSchedule
 from batchwright.training.machine import deterministic
 from batchwright.training.objective import Objective
-from batchwright.training.optimizer import build_optimizer
+from batchwright.training.optimizer import build_optimizer, optimizer_tensors
+from batchwright.training.parallel import Parallel, parallel_of
+from batchwright.training.ranks import Ranks, lost_ranks_named
 from batchwright.training.run_log import EMPTY_XXH3, RunLog
 from batchwright.training.step import StepObserver, StepRecord, train_step
 
@@ -55,17 +61,19 @@ class RunResult:
     resumed_from: int | None  # the step of the checkpoint gone on from; None: a fresh run
     last_step: StepRecord | None  # None: nothing was left to do
     evaluation: Evaluation | None  # the last one of this call
-    model: Transformer
+    checkpoints_waited_for: int  # written while the training stood still, because memory for a copy was not there
+    model: Transformer  # with FSDP, this rank's slices of it
 
 
 @dataclass(kw_only=True)
 class _Run:
     """What changes while a run goes on."""
 
-    objective: Objective
+    parallel: Parallel
     optimizer: torch.optim.Optimizer
     loader: BatchLoader
-    log: RunLog
+    writer: CheckpointWriter
+    log: RunLog | None  # of the first rank
     threads: int
     step: int = 0
     tokens: int = 0
@@ -78,7 +86,8 @@ class Trainer:
 
     `validation` is the index of the held-out rows; `validation_bytes_per_token` makes their loss bits per byte.
     `hyper_parameters` gives every step's numbers; none: the learning rate follows its schedule, all else stays.
-    `on_record` is shown every step and evaluation as it happens (progress bars live above).
+    `on_record` is shown every step and evaluation as it happens (progress bars live above), on the first rank.
+    `ranks` are those of `started_ranks`; none: this process alone.
     """
 
     def __init__(
@@ -93,6 +102,7 @@ class Trainer:
         hyper_parameters: HyperParameterRule | None = None,
         observers: Sequence[StepObserver] = (),
         on_record: Callable[[StepRecord | Evaluation], None] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.model_config, self.config, self.plan = model_config, training_config, plan
         self.directory = run_directory
@@ -104,7 +114,15 @@ class Trainer:
         self._hyper_parameters = hyper_parameters or ScheduledLearningRate(
             schedule=LearningRateSchedule.of(training_config)
         )
-        self._checkpoints = Checkpoints(run_directory / CHECKPOINTS_NAME, keep=training_config.keep_checkpoints)
+        self._ranks = Ranks() if ranks is None else ranks
+        if self._ranks.size > 1 and training_config.parallel == "fsdp" and self._observers:
+            raise InputError(
+                "an observer asks for the gradient of each micro-batch, and with FSDP no rank has one",
+                remedy='parallel = "ddp" while the noise is measured',
+            )
+        self._checkpoints = Checkpoints(
+            run_directory / CHECKPOINTS_NAME, retention=Retention(last=training_config.keep_checkpoints)
+        )
         for index in (*plan.indexes, validation):
             if index is not None:
                 _check_vocabulary(model_config, index)
@@ -121,57 +139,84 @@ class Trainer:
         trains here), DivergedError, ResourceError, CorruptDataError.
         """
         last = self.total_steps if until_step is None else min(until_step, self.total_steps)
-        with WriterLock(self.directory), deterministic(self.config.threads) as threads, Interruption() as interruption:
+        ranks, stopped = self._ranks, False
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(lost_ranks_named())
+            ranks.check_alike({"version": version("batchwright"), "until_step": until_step, **self._facts()})
+            ranks.together(lambda: stack.enter_context(WriterLock(self.directory)) if ranks.first else None)
+            threads = stack.enter_context(deterministic(self.config.threads))
+            interruption = stack.enter_context(Interruption())
             run, resumed_from = self._begin(threads)
+            if run.log is not None:
+                stack.callback(run.log.close)
             try:
                 if run.step == 0:
                     self._evaluate(run)
                 for batches in run.loader:
-                    if run.step >= last or interruption.requested:
+                    if run.step >= last:
+                        break
+                    # Every rank must stop at the same step, whichever was asked to.
+                    stopped = ranks.any(interruption.requested or run.writer.failed)
+                    if stopped:
                         break
                     self._step(run, batches)
+                run.writer.finish()
                 if run.last_step is not None:
-                    self._save(run)
+                    self._save(run, wait=True)
             finally:
-                run.log.close()
+                run.writer.finish()
         finished = run.step >= self.total_steps
         return RunResult(
-            reason="finished" if finished else "interrupted" if interruption.requested else "paused",
+            reason="finished" if finished else "interrupted" if stopped else "paused",
             step=run.step,
             tokens=run.tokens,
             resumed_from=resumed_from,
             last_step=run.last_step,
             evaluation=run.evaluation,
-            model=run.objective.model,
+            checkpoints_waited_for=run.writer.waited,
+            model=run.parallel.objective.model,
         )
 
     def _begin(self, threads: int) -> tuple[_Run, int | None]:
         """A fresh run, or the one that the newest checkpoint holds."""
-        self._checkpoints.remove_unfinished()
+        ranks = self._ranks
+        ranks.together(lambda: self._checkpoints.remove_unfinished() if ranks.first else None)
         newest = self._checkpoints.newest()
-        progress = None if newest is None else read_progress(newest)
-        geometry = ScheduledGeometry(schedule=self.batches, micro_batch_size=self.config.micro_batch_size)
-        loader = BatchLoader(self.plan, geometry)
+        ranks.check_alike({"checkpoint": None if newest is None else newest.name})
+        progress = None if newest is None else ranks.together(lambda: read_progress(newest, ranks))
+        geometry = ScheduledGeometry(
+            schedule=self.batches, micro_batch_size=self.config.micro_batch_size, world_size=ranks.size
+        )
+        loader = BatchLoader(self.plan, geometry, rank=ranks.rank)
         if progress is not None:
             self._check_same(progress, str(newest))
             loader.restore(progress.data)
-        model = Transformer(self.model_config, seed=self.config.seed)
-        optimizer = build_optimizer(model, self.config)
-        committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
-        log = RunLog(self.directory / LOG_NAME, committed_bytes=committed[0], committed_xxh3=committed[1])
+        model = Transformer(self.model_config, seed=self.config.seed).to(ranks.device)
         objective = Objective(model, isolate=self.config.isolate, loss=self.config.loss)
-        run = _Run(objective=objective, optimizer=optimizer, loader=loader, log=log, threads=threads)
+        parallel = parallel_of(objective, self.config.parallel, ranks)
+        run = _Run(
+            parallel=parallel,
+            optimizer=build_optimizer(model, self.config),  # after sharding, which replaces the parameters
+            loader=loader,
+            writer=CheckpointWriter(self._checkpoints, ranks),
+            log=ranks.together(lambda: self._log_after(progress) if ranks.first else None),
+            threads=threads,
+        )
         if progress is None or newest is None:
             return run, None
-        restore(newest, model, optimizer)
+        ranks.together(lambda: restore(newest, model, run.optimizer))
         run.step, run.tokens = progress.step, progress.tokens
         return run, progress.step
+
+    def _log_after(self, progress: Progress | None) -> RunLog:
+        committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
+        return RunLog(self.directory / LOG_NAME, committed_bytes=committed[0], committed_xxh3=committed[1])
 
     def _step(self, run: _Run, batches: Step) -> None:
         """One update, and whatever is due after it."""
         before, ahead = run.tokens, batches.tokens
         record = train_step(
-            run.objective,
+            run.parallel.objective,
             run.optimizer,
             batches,
             step=run.step + 1,
@@ -180,11 +225,14 @@ class Trainer:
                 step=run.step + 1, tokens_before=before, tokens_of_step=ahead, global_batch_size=batches.sequences
             ),
             clip_norm=self.config.clip_norm,
+            parallel=run.parallel,
             observers=self._observers,
         )
         run.loader.acknowledge(batches)
         run.step, run.tokens, run.last_step = record.step, record.tokens, record
         self._record(run, record)
+        if self.config.checkpoint_every_tokens is not None and not run.writer.prepared:
+            run.writer.prepare(*_tensors(run))  # now that the optimizer has its state
         ended = run.step >= self.total_steps
         if ended or _crosses(self.config.evaluate_every_tokens, before, run.tokens):
             self._evaluate(run)
@@ -198,22 +246,24 @@ class Trainer:
             self._validation, self.config.micro_batch_size, rows=self.config.evaluate_sequences
         )
         run.evaluation = evaluate(
-            run.objective,
+            run.parallel.objective,
             batches,
             step=run.step,
             tokens=run.tokens,
             bytes_per_token=self._bytes_per_token,
+            ranks=self._ranks,
         )
         self._record(run, run.evaluation)
 
     def _record(self, run: _Run, record: StepRecord | Evaluation) -> None:
         kind = "step" if isinstance(record, StepRecord) else "evaluation"
-        run.log.append({"kind": kind, **asdict(record)})
-        if self._on_record is not None:
+        if run.log is not None:
+            run.log.append({"kind": kind, **asdict(record)})
+        if self._on_record is not None and self._ranks.first:
             self._on_record(record)
 
-    def _save(self, run: _Run) -> None:
-        log_bytes, log_xxh3 = run.log.commit()
+    def _save(self, run: _Run, *, wait: bool = False) -> None:
+        log_bytes, log_xxh3 = (0, EMPTY_XXH3) if run.log is None else run.log.commit()
         progress = Progress(
             step=run.step,
             tokens=run.tokens,
@@ -223,24 +273,45 @@ class Trainer:
             model=self.model_config.to_dict(),
             training=self.config.same_run(),
             machine={
+                "ranks": self._ranks.size,
+                "parallel": self.config.parallel if self._ranks.size > 1 else None,
                 "threads": run.threads,
                 "python": platform.python_version(),
                 **{name: version(name) for name in ("batchwright", "torch", "numpy")},
             },
         )
-        self._checkpoints.write(progress, run.objective.model, run.optimizer)
+        run.writer.write(progress, *_tensors(run), wait=wait)
+
+    def _facts(self) -> dict[str, Any]:
+        """What must be the same on every rank."""
+        indexes = [*self.plan.indexes, *([] if self._validation is None else [self._validation])]
+        training = {name: value for name, value in self.config.to_dict().items() if name != "threads"}
+        return {
+            "model": self.model_config.to_dict(),
+            "training": training,
+            "plan": self.plan.to_dict(),
+            "stores": [index.stored.fingerprint for index in indexes],
+        }
 
     def _check_same(self, progress: Progress, where: str) -> None:
         """Refuse a checkpoint that this recipe did not make, and say in what it differs."""
         theirs = {"model": progress.model, "training": progress.training}
-        ours = {"model": self.model_config.to_dict(), "training": self.config.same_run()}
-        differences = list(differing(theirs, ours))
+        differences = list(
+            differing(theirs, {"model": self.model_config.to_dict(), "training": self.config.same_run()})
+        )
         if differences:
             raise InputError(
                 f"the checkpoint belongs to another run: {'; '.join(differences)}",
                 where=where,
                 remedy="put these values back, or train in a new run directory",
             )
+
+
+def _tensors(run: _Run) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """(weights, optimizer state) by name, as this rank holds them."""
+    model = run.parallel.objective.model
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return weights, optimizer_tensors(model, run.optimizer)
 
 
 def _crosses(every: int | None, before: int, after: int) -> bool:

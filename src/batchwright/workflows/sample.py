@@ -6,7 +6,8 @@ from typing import Any
 
 from batchwright.model.generation import generate
 from batchwright.tokens.store import TokenStore
-from batchwright.training.checkpoint import Checkpoints, load_model
+from batchwright.training.checkpoint import load_model
+from batchwright.training.checkpoint_write import Checkpoints
 from batchwright.training.trainer import CHECKPOINTS_NAME
 
 BEGINNINGS = ("", "def ", "import ")

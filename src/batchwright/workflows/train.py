@@ -16,7 +16,8 @@ from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan
 from batchwright.sequences.stage import Source, weight_of
 from batchwright.tokens.store import TokenStore
-from batchwright.training.checkpoint import Checkpoints, read_progress
+from batchwright.training.checkpoint import read_progress
+from batchwright.training.checkpoint_write import Checkpoints
 from batchwright.training.evaluation import Evaluation
 from batchwright.training.run_log import read_log
 from batchwright.training.step import StepObserver, StepRecord

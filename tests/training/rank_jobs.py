@@ -1,0 +1,160 @@
+"""What the ranks of a test do: called in forked processes by `rank_nursery`, each with its `Ranks`; returns JSON."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from batchwright.batches.certificate import combined
+from batchwright.foundation.errors import BatchwrightError
+from batchwright.model.config import ModelConfig
+from batchwright.model.transformer import Transformer
+from batchwright.sequences.plan import Plan
+from batchwright.training.config import TrainingConfig
+from batchwright.training.objective import Objective
+from batchwright.training.parallel import OneProcess, Parallel, Replicas, parallel_of
+from batchwright.training.ranks import Ranks
+from batchwright.training.slices import whole
+from batchwright.training.step import StepRecord, accumulate_gradient
+from batchwright.training.trainer import Trainer
+from tests.training.counting_store import VOCABULARY, counting_indexes
+from tests.training.fake_steps import FakeStep, step_of, whole_batch
+
+SHAPE = ModelConfig(vocabulary_size=37, sequence_length=12, width=16, layers=2, heads=2, feed_forward_width=24)
+MODEL = ModelConfig(vocabulary_size=VOCABULARY, sequence_length=16, width=16, layers=2, heads=2, feed_forward_width=24)
+# 7 rows a step: no number of ranks here divides them.
+TRAINING = TrainingConfig(
+    global_batch_size=7,
+    micro_batch_size=2,
+    sequence_length=16,
+    tokens=12 * 7 * 16,
+    learning_rate=1e-2,
+    warmup_tokens=200,
+    evaluate_every_tokens=4 * 7 * 16,
+    checkpoint_every_tokens=3 * 7 * 16,
+    threads=1,
+)
+
+
+def part_of(ranks: Ranks, rows: int, micro_batch: int, seed: int) -> FakeStep:
+    """This rank's micro-batches of a ragged batch, as the loader cuts it; missing rows are masked."""
+    batch = whole_batch(seed, rows, 12, 37)
+    batch.loss_mask[rows // 2] = False  # a row without any target
+    step = step_of(batch)
+    first, stop = rows * ranks.rank // ranks.size, rows * (ranks.rank + 1) // ranks.size
+    count = -(-(-(-rows // ranks.size)) // micro_batch)
+    parts = []
+    for number in range(count):
+        begin = min(first + number * micro_batch, stop)
+        end = min(begin + micro_batch, stop)
+        part = step_of(batch).micro_batches[0] if begin < end else step_of(batch).micro_batches[0]
+        taken = slice(begin, end) if begin < end else slice(0, 1)
+        mask = part.loss_mask[taken] & (begin < end)
+        parts.append(
+            replace(
+                part,
+                inputs=part.inputs[taken],
+                targets=part.targets[taken],
+                loss_mask=mask,
+                position_ids=part.position_ids[taken],
+            )
+        )
+    return replace(step, micro_batches=tuple(parts))
+
+
+def gradient(
+    ranks: Ranks, *, form: str, dtype: str, rows: int, micro_batch: int, seed: int, twin: str = "", watch: bool = False
+) -> dict[str, Any]:
+    """(loss per target, the flat gradient) of a batch, as the ranks together make it."""
+    objective = Objective(Transformer(SHAPE, seed=5, dtype=getattr(torch, dtype)))
+    parallel = Mean(objective, ranks) if twin == "ddp-mean" else parallel_of(objective, form, ranks)  # type: ignore[arg-type]
+    step = part_of(ranks, rows, micro_batch, seed)
+    if twin == "own-targets":  # the accumulation bug: every rank divides by its own number of targets
+        step = replace(step, targets=max(1, sum(int(b.loss_mask.sum()) for b in step.micro_batches)))
+    watcher = Watcher()
+    loss_sum, _ = accumulate_gradient(objective, step, parallel=parallel, observers=[watcher] if watch else [])
+    scale = 1 / ranks.size if twin == "own-targets" else 1.0
+    flat = torch.cat([whole(p.grad).flatten() * scale for p in objective.parameters() if p.grad is not None])
+    return {
+        "loss": ranks.sums([loss_sum])[0] / step.targets,
+        "gradient": flat.double().tolist(),
+        "seen": watcher.squares,
+    }
+
+
+class Mean(Replicas):
+    """The broken twin: DDP as it comes."""
+
+    def __init__(self, objective: Objective, ranks: Ranks) -> None:
+        self.objective, self.ranks = objective, ranks
+        self._watched = None
+        self._module = torch.nn.parallel.DistributedDataParallel(objective)
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.squares: list[float] = []
+
+    def wants(self, step: int) -> bool:
+        return True
+
+    def on_micro_batch(self, gradients: Any, targets: int, step_targets: int) -> None:
+        self.squares.append(sum(float(g.double().square().sum()) for g in gradients.values()))
+
+    def on_step(self, record: StepRecord) -> None:
+        return None
+
+
+def train(
+    ranks: Ranks,
+    *,
+    store: str,
+    run: str,
+    form: str = "ddp",
+    until_step: int | None = None,
+    changes: dict[str, Any] | None = None,
+    of_rank: dict[str, dict[str, Any]] | None = None,
+    seed_of_plan: int = 0,
+) -> dict[str, Any]:
+    """A run of TRAINING. `of_rank` changes the recipe of some ranks only."""
+    own = (of_rank or {}).get(str(ranks.rank), {})
+    training = replace(TRAINING, parallel=form, **{**(changes or {}), **own.get("training", {})})  # type: ignore[arg-type]
+    indexes = counting_indexes(Path(store), documents=own.get("documents", 40))
+    trainer = Trainer(
+        model_config=replace(MODEL, **own.get("model", {})),
+        training_config=training,
+        plan=Plan.of(indexes[0], seed=own.get("seed_of_plan", seed_of_plan)),
+        run_directory=Path(run),
+        validation=indexes[1],
+        ranks=ranks,
+    )
+    result = trainer.run(until_step=until_step)
+    return {"reason": result.reason, "step": result.step, "resumed_from": result.resumed_from}
+
+
+def messages(ranks: Ranks) -> dict[str, Any]:
+    """The words of `Ranks`, one after another."""
+    certificate = 2**64 - 1 - ranks.rank
+    high, low = ranks.sums((certificate >> 32, certificate & 0xFFFFFFFF))
+
+    def fails_on_the_last() -> None:
+        if ranks.rank == ranks.size - 1:
+            raise BatchwrightError("no room here", where="disk")
+
+    failure = ""
+    try:
+        ranks.together(fails_on_the_last)
+    except BatchwrightError as error:
+        failure = str(error)
+    return {
+        "gathered": ranks.gather({"rank": ranks.rank, "text": "ü" * ranks.rank}),
+        "certificate": combined([int(high) << 32, int(low)]),
+        "any": ranks.any(ranks.rank == 1),
+        "none": ranks.any(False),
+        "failure": failure,
+    }
+
+
+def parallel_kind(parallel: Parallel) -> bool:
+    return isinstance(parallel, OneProcess)
