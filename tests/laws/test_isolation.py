@@ -15,6 +15,7 @@ from batchwright.model.config import ModelConfig
 from batchwright.model.isolation import WholeRow, attend
 from batchwright.model.transformer import Transformer
 from tests.model.segmented import parts_of, position_ids_of
+from tests.model.variants import PARTS, variant
 
 VOCABULARY, LENGTH = 37, 20
 SHAPE = ModelConfig(
@@ -38,7 +39,7 @@ def only_positions_reset(model: Transformer, ids: torch.Tensor, position_ids: to
     return model(ids, position_ids, isolate=False)
 
 
-def change_beside(scores: Scores, before: int, length: int, seed: int) -> float:
+def change_beside(scores: Scores, before: int, length: int, seed: int, shape: ModelConfig = SHAPE) -> float:
     """Largest change of the scores of slots [before, before + length) when every other slot's token is replaced."""
     draw = torch.Generator().manual_seed(seed)
     ids = torch.randint(VOCABULARY, (2, LENGTH), generator=draw)
@@ -48,12 +49,12 @@ def change_beside(scores: Scores, before: int, length: int, seed: int) -> float:
     inside = slice(before, before + length)
     other = torch.randint(VOCABULARY, (2, LENGTH), generator=draw)
     other[:, inside] = ids[:, inside]
-    model = Transformer(SHAPE, seed=seed).eval()
+    model = Transformer(shape, seed=seed).eval()
     with torch.no_grad():
         return float((scores(model, ids, position_ids) - scores(model, other, position_ids))[:, inside].abs().max())
 
 
-def moved(scores: Scores, before: int, length: int, seed: int) -> float:
+def moved(scores: Scores, before: int, length: int, seed: int, shape: ModelConfig = SHAPE) -> float:
     """Largest change when the document stands at the row's beginning instead of behind `before` other tokens."""
     draw = torch.Generator().manual_seed(seed)
     document = torch.randint(VOCABULARY, (1, length), generator=draw)
@@ -62,7 +63,7 @@ def moved(scores: Scores, before: int, length: int, seed: int) -> float:
     behind = torch.where(position_ids >= before, position_ids - before, position_ids)
     behind = torch.where(position_ids >= before + length, position_ids - before - length, behind)
     first = torch.where(position_ids >= length, position_ids - length, position_ids)
-    model = Transformer(SHAPE, seed=seed).eval()
+    model = Transformer(shape, seed=seed).eval()
     with torch.no_grad():
         here = scores(model, torch.cat([document, filling], 1), first)[:, :length]
         there = scores(model, torch.cat([filling[:, :before], document, filling[:, before:]], 1), behind)
@@ -75,12 +76,21 @@ def _one_thread() -> None:
 
 
 @pytest.mark.parametrize("scores", [isolated, isolated_by_segments])
-@given(before=st.integers(0, 15), length=st.integers(1, 5), seed=st.integers(0, 10**6))
-@settings(max_examples=40)
+@given(
+    before=st.integers(0, 15), length=st.integers(1, 5), seed=st.integers(0, 10**6), parts=st.sampled_from(list(PARTS))
+)
+@settings(max_examples=60)
 def test_a_neighbour_never_changes_a_documents_scores_by_one_bit(
-    scores: Scores, before: int, length: int, seed: int
+    scores: Scores, before: int, length: int, seed: int, parts: str
 ) -> None:
-    assert change_beside(scores, before, length, seed) == 0.0
+    assert change_beside(scores, before, length, seed, variant(parts, SHAPE)) == 0.0
+
+
+@pytest.mark.parametrize("scores", [isolated, isolated_by_segments])
+@pytest.mark.parametrize("parts", PARTS)
+def test_a_neighbour_changes_no_bit_in_any_kind_of_model(scores: Scores, parts: str) -> None:
+    assert change_beside(scores, 7, 5, 1, variant(parts, SHAPE)) == 0.0
+    assert moved(scores, 7, 5, 1, variant(parts, SHAPE)) < 1e-5
 
 
 @pytest.mark.parametrize("scores", [isolated, isolated_by_segments])
@@ -92,12 +102,27 @@ def test_a_documents_scores_do_not_depend_on_where_in_the_row_it_stands(
     assert moved(scores, before, length, seed) < 1e-5  # the kernel adds in another order, so not bit for bit
 
 
-def test_resetting_positions_alone_is_caught() -> None:
-    assert change_beside(only_positions_reset, before=7, length=5, seed=1) > 1e-3
-    assert moved(only_positions_reset, before=7, length=5, seed=1) > 1e-3
+@pytest.mark.parametrize("parts", PARTS)
+def test_resetting_positions_alone_is_caught(parts: str) -> None:
+    assert change_beside(only_positions_reset, 7, 5, 1, variant(parts, SHAPE)) > 1e-3
+    assert moved(only_positions_reset, 7, 5, 1, variant(parts, SHAPE)) > 1e-3
 
 
-def leaked(form: str, before: int, length: int, after: int) -> float:
+def positions_by_slot(model: Transformer, ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+    """The mistake of adding the learned vector of the *slot*."""
+    learned = model.positions
+    assert learned is not None
+    by_slot = torch.arange(LENGTH)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learned, "forward", lambda position_ids: learned.weight[by_slot.expand(position_ids.shape)])
+        return model(ids, position_ids)
+
+
+def test_learned_positions_that_do_not_restart_are_caught() -> None:
+    assert moved(positions_by_slot, 7, 5, 1, variant("classic", SHAPE)) > 1e-3
+
+
+def leaked(form: str, before: int, length: int, after: int, shared: bool = False) -> float:
     """Largest change of one document's outputs when queries, keys and values of all other slots are replaced."""
     position_ids = position_ids_of([[n for n in (before, length, after) if n]])
     inside = slice(before, before + length)
@@ -107,6 +132,8 @@ def leaked(form: str, before: int, length: int, after: int) -> float:
         parts = [x.detach() for x in parts_of(position_ids, seed)]
         for mine, theirs in zip(parts, kept, strict=True):
             mine[:, inside] = theirs[:, inside].detach()
+        if shared:
+            parts[1:] = [x[:, :, :1] for x in parts[1:]]  # both heads of queries look at one of keys and values
         out = WholeRow().attend(*parts) if form == "not isolated" else attend(*parts, position_ids, form=form)  # type: ignore[arg-type]
         outputs.append(out[:, inside])
     return float((outputs[0] - outputs[1]).abs().max())
@@ -114,8 +141,11 @@ def leaked(form: str, before: int, length: int, after: int) -> float:
 
 @pytest.mark.parametrize("form", ["mask", "segments", "blocks"])
 @pytest.mark.parametrize(("before", "length", "after"), [(3, 5, 2), (0, 7, 9), (127, 2, 0), (200, 140, 60)])
-def test_no_form_of_attention_lets_a_neighbour_in(form: str, before: int, length: int, after: int) -> None:
-    assert leaked(form, before, length, after) == 0.0
+@pytest.mark.parametrize("shared", [False, True])
+def test_no_form_of_attention_lets_a_neighbour_in(
+    form: str, before: int, length: int, after: int, shared: bool
+) -> None:
+    assert leaked(form, before, length, after, shared) == 0.0
 
 
 def test_attention_over_the_whole_row_is_caught() -> None:

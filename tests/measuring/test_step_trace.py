@@ -5,7 +5,8 @@ import torch
 
 from batchwright.measuring.step_trace import trace_step
 from batchwright.measuring.synthetic import synthetic_step
-from batchwright.model.config import ModelConfig, preset
+from batchwright.model.config import ModelConfig
+from batchwright.model.presets import preset
 from batchwright.model.transformer import Transformer
 from batchwright.planning.memory import PARTS
 from batchwright.training.config import LossForm, TrainingConfig

@@ -4,7 +4,7 @@ import pytest
 
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import InputError
-from batchwright.model.config import PRESETS
+from batchwright.model.presets import PRESETS
 from batchwright.planning.compute import attention_flops_per_token, run_flops, step_compute, utilisation
 
 TINY = PRESETS["tiny"]

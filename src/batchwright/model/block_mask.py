@@ -67,11 +67,13 @@ def document_block_mask(position_ids: Tensor) -> Any:
 
 
 def attend_blocks(query: Tensor, key: Tensor, value: Tensor, block_mask: Any) -> Tensor:
-    """(B, T, H, K) → (B, T, H, K) by FlexAttention; compiled on a GPU, on a CPU as it is and forward only."""
-    heads_first = tuple(x.transpose(1, 2) for x in (query, key, value))
+    """(B, T, H, K), twice (B, T, G, K) → (B, T, H, K) by FlexAttention; compiled on a GPU, on a CPU as it is and
+    forward only."""
+    shared = query.shape[2] != key.shape[2]
+    q, k, v = (x.transpose(1, 2) for x in (query, key, value))
     if query.device.type != "cpu":
-        return _compiled()(*heads_first, block_mask=block_mask).transpose(1, 2)
-    if torch.is_grad_enabled() and any(x.requires_grad for x in heads_first):
+        return _compiled()(q, k, v, block_mask=block_mask, enable_gqa=shared).transpose(1, 2)
+    if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
         raise InputError(
             "FlexAttention has no backward on a CPU",
             remedy="form='segments', which computes the same, or torch.no_grad() for the forward alone",
@@ -81,7 +83,8 @@ def attend_blocks(query: Tensor, key: Tensor, value: Tensor, block_mask: Any) ->
     with warnings.catch_warnings():
         # It warns that nothing is compiled: on a CPU that is what we want, it is there to be compared with.
         warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
-        return flex_attention(*heads_first, block_mask=block_mask).transpose(1, 2)  # type: ignore[union-attr]
+        attended: Any = flex_attention(q, k, v, block_mask=block_mask, enable_gqa=shared)
+        return attended.transpose(1, 2)
 
 
 @cache

@@ -10,7 +10,12 @@ per vocabulary entry, a table of (V, D), and looks every id up:
 
 The batch grows from 8·B·T bytes to 4·B·T·D, and this is the shape every layer keeps to the end. The same table,
 transposed, turns the last layer's vectors back into one score per vocabulary entry: (B, T, D) · (D, V) → (B, T, V).
-Tied like this (Press & Wolf 2017, arXiv 1608.05859) it saves V·D weights, which are most of a small model.
+Tied like this (Press & Wolf 2017, arXiv 1608.05859) it saves V·D weights, which are most of a small model; a large one
+may have a second table for it (`tied = false`), which is then `Transformer.output`.
+
+Where a token stands is told in one of two ways: `RotaryPositions` turn queries and keys inside attention, or
+`LearnedPositions` add a vector per position to what was looked up here. Both follow `position_ids`, which restart with
+every document, never the slot.
 
 Price: the lookup itself costs no multiplication; its backward adds each slot's gradient to its id's row.
 """
@@ -21,9 +26,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from batchwright.foundation.errors import InputError
+
 
 class TokenEmbedding(nn.Module):
-    """The (V, D) table, used at both ends."""
+    """The (V, D) table, used at both ends of a tied model."""
 
     def __init__(self, vocabulary_size: int, width: int) -> None:
         super().__init__()
@@ -33,9 +40,24 @@ class TokenEmbedding(nn.Module):
         """(B, T) int64 → (B, T, D)."""
         return F.embedding(ids, self.weight)
 
-    def scores(self, hidden: Tensor) -> Tensor:
-        """(B, T, D) → (B, T, V): one score ("logit") per vocabulary entry for the token that comes next."""
-        return F.linear(hidden, self.weight)
+
+class LearnedPositions(nn.Module):
+    """One trained vector per position, as in GPT-2 (Radford 2019): a table of (T, D), and no position beyond it."""
+
+    def __init__(self, sequence_length: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(sequence_length, width))
+
+    def forward(self, position_ids: Tensor) -> Tensor:
+        """(B, T) → (B, T, D). Raises InputError for rows longer than the table."""
+        length, longest = position_ids.shape[1], len(self.weight)
+        if length > longest:
+            raise InputError(
+                f"a row has {length:,} slots, and the model has learned {longest:,} positions",
+                remedy=f"rows of at most {longest:,} tokens, a model whose sequence_length is {length:,}, "
+                'or positions = "rotary", which know no end',
+            )
+        return F.embedding(position_ids, self.weight)
 
 
 class RotaryPositions(nn.Module):
@@ -54,14 +76,14 @@ class RotaryPositions(nn.Module):
         self.register_buffer("frequencies", base**-exponents, persistent=False)
 
     def forward(self, position_ids: Tensor, dtype: torch.dtype) -> Tensor:
-        """(B, T) → (B, T, 1, 1, K/2) complex unit numbers, of the model's own precision."""
+        """(B, T) → (B, T, 1, K/2) complex unit numbers, of the model's own precision."""
         angles = position_ids[..., None].to(torch.float64) * self.frequencies.to(torch.float64)
         rotation = torch.polar(torch.ones_like(angles), angles)
-        return rotation.to(torch.complex128 if dtype == torch.float64 else torch.complex64)[:, :, None, None, :]
+        return rotation.to(torch.complex128 if dtype == torch.float64 else torch.complex64)[:, :, None, :]
 
 
 def rotate(heads: Tensor, rotation: Tensor) -> Tensor:
-    """Turn (B, T, …, H, K) by (B, T, 1, 1, K/2): neighbouring numbers are the parts of one complex number.
+    """Turn (B, T, H, K) by (B, T, 1, K/2): neighbouring numbers are the parts of one complex number.
 
     One complex product is 2–3 times faster on a CPU than the four real ones.
     """

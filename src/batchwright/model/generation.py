@@ -7,6 +7,7 @@ window again (nothing is cached), up to T tokens each: made for looking at a sma
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.randomness import key
@@ -42,7 +43,7 @@ def generate(
         window = window[-model.config.sequence_length :]
         seen = torch.tensor([window])
         hidden = model.hidden(seen, torch.arange(len(window))[None], isolate=False)
-        scores = model.embedding.scores(hidden[0, -1])
+        scores = F.linear(hidden[0, -1], model.output_weight)
         if temperature == 0:
             chosen = int(scores.argmax())
         else:

@@ -38,7 +38,7 @@ class Isolation(Protocol):
     """Who may look at whom in a (B, T) batch, made once and shared by all layers."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Three times (B, T, H, K) → (B, T, H, K)."""
+        """Queries (B, T, H, K), keys and values (B, T, G, K), each shared by H/G heads → (B, T, H, K)."""
         ...
 
 
@@ -113,7 +113,16 @@ def _attend_rows(
 ) -> Tensor:
     """torch's kernel wants the heads before the slots."""
     q, k, v = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal).transpose(1, 2)
+    return _attend(q, k, v, mask=mask, is_causal=is_causal).transpose(1, 2)
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None, is_causal: bool = False
+) -> Tensor:
+    """(B, H, T, K) and twice (B, G, T, K): the kernels repeat shared heads without copying them."""
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, is_causal=is_causal, enable_gqa=query.shape[1] != key.shape[1]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,11 +154,9 @@ class Segments:
         check_lengths(self.lengths, rows * length)
         # One split and not a slice per segment: the backward of a slice fills a tensor as large as the whole batch.
         parts = [
-            x.reshape(1, rows * length, heads, size).transpose(1, 2).split(self.lengths, 2) for x in (query, key, value)
+            x.reshape(1, rows * length, -1, size).transpose(1, 2).split(self.lengths, 2) for x in (query, key, value)
         ]
-        attended = [
-            F.scaled_dot_product_attention(*part, is_causal=True).transpose(1, 2) for part in zip(*parts, strict=True)
-        ]
+        attended = [_attend(*part, is_causal=True).transpose(1, 2) for part in zip(*parts, strict=True)]
         return torch.cat(attended, 1).view(rows, length, heads, size)
 
 

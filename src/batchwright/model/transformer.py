@@ -15,21 +15,33 @@ from torch import Tensor, nn
 from batchwright.foundation.randomness import key
 from batchwright.model.attention import Attention
 from batchwright.model.config import ModelConfig
-from batchwright.model.embedding import RotaryPositions, TokenEmbedding, matrix_deviation
+from batchwright.model.embedding import LearnedPositions, RotaryPositions, TokenEmbedding, matrix_deviation
 from batchwright.model.isolation import Isolation, WholeRow, isolation_of
 
 
-class FeedForward(nn.Module):
-    """SwiGLU (Shazeer 2020, arXiv 2002.05202): down(silu(gate) · up), gate and up in one matrix product."""
+class SwiGLU(nn.Module):
+    """down(silu(gate) · up), gate and up in one matrix product (Shazeer 2020, arXiv 2002.05202)."""
 
-    def __init__(self, width: int, feed_forward_width: int) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(width, 2 * feed_forward_width, bias=False)
-        self.down = nn.Linear(feed_forward_width, width, bias=False)
+        self.gate_up = nn.Linear(config.width, 2 * config.feed_forward_width, bias=config.bias)
+        self.down = nn.Linear(config.feed_forward_width, config.width, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)
         return self.down(F.silu(gate) * up)
+
+
+class GELU(nn.Module):
+    """down(gelu(up)), in the tanh form of Hendrycks & Gimpel 2016 (arXiv 1606.08415) that GPT-2 was trained with."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.up = nn.Linear(config.width, config.feed_forward_width, bias=config.bias)
+        self.down = nn.Linear(config.feed_forward_width, config.width, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(x), approximate="tanh"))
 
 
 class Block(nn.Module):
@@ -37,14 +49,20 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(config.width, eps=config.norm_epsilon)
-        self.attention = Attention(config.width, config.heads)
-        self.feed_forward_norm = nn.RMSNorm(config.width, eps=config.norm_epsilon)
-        self.feed_forward = FeedForward(config.width, config.feed_forward_width)
+        self.attention_norm = _norm(config)
+        self.attention = Attention(config)
+        self.feed_forward_norm = _norm(config)
+        self.feed_forward = SwiGLU(config) if config.activation == "swiglu" else GELU(config)
 
-    def forward(self, x: Tensor, rotation: Tensor, isolation: Isolation) -> Tensor:
+    def forward(self, x: Tensor, rotation: Tensor | None, isolation: Isolation) -> Tensor:
         x = x + self.attention(self.attention_norm(x), rotation, isolation)
         return x + self.feed_forward(self.feed_forward_norm(x))
+
+
+def _norm(config: ModelConfig) -> nn.Module:
+    if config.norm == "layer":
+        return nn.LayerNorm(config.width, eps=config.norm_epsilon, bias=config.bias)
+    return nn.RMSNorm(config.width, eps=config.norm_epsilon)
 
 
 class Transformer(nn.Module):
@@ -54,29 +72,34 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = TokenEmbedding(config.vocabulary_size, config.width)
-        self.rotary = RotaryPositions(config.head_size, config.rotary_base)
+        learned = config.positions == "learned"
+        self.positions = LearnedPositions(config.sequence_length, config.width) if learned else None
+        self.rotary = None if learned else RotaryPositions(config.head_size, config.rotary_base)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.final_norm = nn.RMSNorm(config.width, eps=config.norm_epsilon)
+        self.final_norm = _norm(config)
+        self.output = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
         self.to(dtype)
         _initialise(self, seed)
 
     @property
-    def output_weight(self) -> nn.Parameter:
-        """(V, D): what turns hidden vectors into scores; the embedding itself."""
-        return self.embedding.weight
+    def output_weight(self) -> Tensor:
+        """(V, D): what turns hidden vectors into scores; the embedding itself unless the model is untied."""
+        return self.embedding.weight if self.output is None else self.output.weight
 
     def forward(
         self, ids: Tensor, position_ids: Tensor, *, isolate: bool = True, lengths: Sequence[int] | None = None
     ) -> Tensor:
         """(B, T) int64 ids and position ids → (B, T, V) logits. `lengths`: see `isolation_of`."""
-        return self.embedding.scores(self.hidden(ids, position_ids, isolate=isolate, lengths=lengths))
+        return F.linear(self.hidden(ids, position_ids, isolate=isolate, lengths=lengths), self.output_weight)
 
     def hidden(
         self, ids: Tensor, position_ids: Tensor, *, isolate: bool = True, lengths: Sequence[int] | None = None
     ) -> Tensor:
         """(B, T) → (B, T, D): everything before the output, for a loss that never holds all logits at once."""
         x = self.embedding(ids)
-        rotation = self.rotary(position_ids, x.dtype)
+        if self.positions is not None:
+            x = x + self.positions(position_ids)
+        rotation = None if self.rotary is None else self.rotary(position_ids, x.dtype)
         isolation = isolation_of(position_ids, x.dtype, lengths=lengths) if isolate else WholeRow()
         for block in self.blocks:
             x = block(x, rotation, isolation)
@@ -85,18 +108,23 @@ class Transformer(nn.Module):
 
 @torch.no_grad()
 def _initialise(model: Transformer, seed: int) -> None:
-    """Norms at 1, matrices normal with √(2/(5·D)); what writes into the residual path a further 1/√(2·L) smaller,
-    so that its variance does not grow with depth (GPT-2, Radford 2019, §2.3)."""
+    """Norms at 1, biases at 0, matrices normal with √(2/(5·D)); what writes into the residual path a further 1/√(2·L)
+    smaller, so that its variance does not grow with depth (GPT-2, Radford 2019, §2.3)."""
     deviation = matrix_deviation(model.config.width)
-    residual = deviation / math.sqrt(2 * model.config.layers)
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:
-            parameter.fill_(1.0)
+            parameter.fill_(0.0 if name.endswith(".bias") else 1.0)
             continue
         stream = torch.Generator().manual_seed(key(seed, "weights", name))
         # Drawn in fp32 and then cast: the same weights, rounded, in every precision.
         drawn = torch.empty(parameter.shape, dtype=torch.float32)
-        drawn.normal_(
-            0.0, residual if name.endswith((".output.weight", ".down.weight")) else deviation, generator=stream
-        )
+        drawn.normal_(0.0, deviation / _narrower(name, model.config.layers), generator=stream)
         parameter.copy_(drawn)
+
+
+def _narrower(name: str, layers: int) -> float:
+    """By what a matrix's deviation is smaller than that of most. Positions: twice, as GPT-2's released code has 0.01
+    beside 0.02."""
+    if name.endswith((".attention.output.weight", ".down.weight")):
+        return math.sqrt(2 * layers)
+    return 2.0 if name == "positions.weight" else 1.0

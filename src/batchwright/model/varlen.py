@@ -70,7 +70,7 @@ class VarlenArguments:
 
 
 def attend_varlen(query: Tensor, key: Tensor, value: Tensor, arguments: VarlenArguments) -> Tensor:
-    """(B, T, H, K) → (B, T, H, K) by torch's kernel. Raises InputError where it does not exist."""
+    """(B, T, H, K), twice (B, T, G, K) → (B, T, H, K) by torch's kernel. Raises InputError where it does not exist."""
     if query.device.type != "cuda" or query.dtype not in (torch.float16, torch.bfloat16):
         raise InputError(
             f"variable-length attention runs on a GPU in fp16 or bf16, not on {query.device.type} in {query.dtype}",
@@ -79,7 +79,9 @@ def attend_varlen(query: Tensor, key: Tensor, value: Tensor, arguments: VarlenAr
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (x.reshape(-1, *x.shape[2:]) for x in (query, key, value))
-    attended: Any = varlen_attn(q, k, v, **arguments.for_torch())
+    # torch 2.10 has no such flag: asked for only where heads are shared.
+    shared: dict[str, Any] = {"enable_gqa": True} if q.shape[1] != k.shape[1] else {}
+    attended: Any = varlen_attn(q, k, v, **arguments.for_torch(), **shared)
     return attended.view(query.shape)
 
 

@@ -106,6 +106,7 @@ def step_memory(
     runs. `observed`: a step observer is shown each micro-batch's own gradient, which then lives beside the sum.
     """
     length = model.sequence_length if sequence_length is None else sequence_length
+    _check_known(model)
     if micro_batch_size < 1 or length < 1:
         raise InputError(f"a micro-batch has at least one row and one token, not ({micro_batch_size}, {length})")
     if item_bytes not in (4, 8):
@@ -131,3 +132,16 @@ def step_memory(
         item_bytes=item_bytes,
         moments=tuple(step.moments()),
     )
+
+
+def _check_known(model: ModelConfig) -> None:
+    unknown = [
+        name
+        for name in ("positions", "norm", "activation", "bias", "key_value_heads", "tied")
+        if name in model.to_dict()
+    ]
+    if unknown:
+        raise InputError(
+            f"the closed form of memory does not know {', '.join(f'{n} = {getattr(model, n)!r}' for n in unknown)}",
+            remedy="measuring.step_trace.trace_step(…, fake=True) counts the real step's bytes",
+        )
