@@ -16,13 +16,16 @@ import traceback
 from typing import Any
 
 import torch
-import torch.distributed.fsdp  # before the fork: it takes a second
+import torch._dynamo  # before the fork: DDP and FSDP need it, and it takes a second
+import torch.distributed.fsdp
 
 import tests.training.rank_jobs
 from batchwright.foundation.errors import BatchwrightError
 from batchwright.training.ranks import started_ranks
 
-assert tests.training.rank_jobs and torch.distributed.fsdp
+assert tests.training.rank_jobs
+assert torch._dynamo
+assert torch.distributed.fsdp
 
 
 def child(rank: int, job: dict[str, Any], port: int, out: int) -> None:

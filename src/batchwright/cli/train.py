@@ -1,13 +1,17 @@
-"""`batchwright train RECIPE`: the reference trainer. Goes on where it was stopped; Ctrl-C ends it with a checkpoint."""
+"""`batchwright train RECIPE`: the reference trainer. Goes on where it was stopped; Ctrl-C ends it with a checkpoint.
+
+On many ranks: `torchrun --nproc-per-node 2 -m batchwright train RECIPE`. The first of them speaks and writes.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 
-from batchwright.cli.face import PEOPLE, Advance, Face
+from batchwright.cli.face import PEOPLE, Advance, Face, Silent
 from batchwright.cli.main import EXIT_INTERRUPTED
 from batchwright.cli.options import Settings
 from batchwright.foundation.units import format_count
 from batchwright.recipe import load_recipe
+from batchwright.training.ranks import started_ranks
 from batchwright.training.step import StepRecord
 from batchwright.workflows.strings import Say
 from batchwright.workflows.telling.one_batch import tell_geometry
@@ -46,39 +50,42 @@ def train(
     settings = [*(set or ()), *([f"training.tokens={tokens}"] if tokens is not None else [])]
     loaded = load_recipe(recipe, settings=settings)
     directory = out if out is not None else Path("runs") / recipe.stem
-    face.show(tell_geometry(geometry_of(loaded), face.say))
-    face.show(_checkpoints(loaded.training.checkpoint_every_tokens, face.say))
-    if not fresh and (step := checkpointed_step(directory)) is not None:
-        face.show(face.say("training.resumed", step=f"{step:,}"))
-    with face.progress(face.say("training.title"), unit=format_count) as advance:
-        result = train_recipe(
-            loaded,
-            directory,
-            fresh=fresh,
-            until_step=steps,
-            on_record=follow(advance, loaded.training.tokens),
+    with started_ranks(loaded.training.device) as ranks:
+        face = face if ranks.first else Silent(json=face.json, lang=face.lang)
+        face.show(tell_geometry(geometry_of(loaded, ranks=ranks.size), face.say))
+        face.show(_checkpoints(loaded.training.checkpoint_every_tokens, face.say))
+        if ranks.first and not fresh and (step := checkpointed_step(directory)) is not None:
+            face.show(face.say("training.resumed", step=f"{step:,}"))
+        with face.progress(face.say("training.title"), unit=format_count) as advance:
+            result = train_recipe(
+                loaded,
+                directory,
+                fresh=fresh,
+                until_step=steps,
+                on_record=follow(advance, loaded.training.tokens),
+                ranks=ranks,
+            )
+        logged, evaluations = records_of(directory)
+        value = {
+            "run": str(directory),
+            "reason": result.reason,
+            "step": result.step,
+            "tokens": result.tokens,
+            "resumed_from": result.resumed_from,
+            "loss": logged[-1]["loss"] if logged else None,
+            "validation_loss": evaluations[-1]["loss"] if evaluations else None,
+            "bits_per_byte": evaluations[-1]["bits_per_byte"] if evaluations else None,
+        }
+        sentence = face.say(
+            f"training.{result.reason}",
+            steps=f"{result.step:,}",
+            tokens=f"{result.tokens:,}",
+            loss=_number(value["loss"]),
+            validation=_number(value["validation_loss"]),
+            place=str(directory),
         )
-    logged, evaluations = records_of(directory)
-    value = {
-        "run": str(directory),
-        "reason": result.reason,
-        "step": result.step,
-        "tokens": result.tokens,
-        "resumed_from": result.resumed_from,
-        "loss": logged[-1]["loss"] if logged else None,
-        "validation_loss": evaluations[-1]["loss"] if evaluations else None,
-        "bits_per_byte": evaluations[-1]["bits_per_byte"] if evaluations else None,
-    }
-    sentence = face.say(
-        f"training.{result.reason}",
-        steps=f"{result.step:,}",
-        tokens=f"{result.tokens:,}",
-        loss=_number(value["loss"]),
-        validation=_number(value["validation_loss"]),
-        place=str(directory),
-    )
-    face.answer(value, sentence)
-    return EXIT_INTERRUPTED if result.reason == "interrupted" else 0
+        face.answer(value, sentence)
+        return EXIT_INTERRUPTED if result.reason == "interrupted" else 0
 
 
 def _checkpoints(every_tokens: int | None, say: Say) -> str:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from batchwright.tokens.store import TokenStore
 from batchwright.training.checkpoint import read_progress
 from batchwright.training.checkpoint_write import Checkpoints
 from batchwright.training.evaluation import Evaluation
+from batchwright.training.ranks import Ranks
 from batchwright.training.run_log import read_log
 from batchwright.training.step import StepObserver, StepRecord
 from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, RunResult, Trainer
@@ -70,12 +72,13 @@ def open_data(recipe: Recipe) -> RunData:
     )
 
 
-def geometry_of(recipe: Recipe) -> BatchGeometry:
-    """The batch of a recipe on one rank."""
+def geometry_of(recipe: Recipe, *, ranks: int = 1) -> BatchGeometry:
+    """The batch of a recipe on so many ranks."""
     return BatchGeometry(
         global_batch_size=recipe.training.global_batch_size,
         micro_batch_size=recipe.training.micro_batch_size,
         sequence_length=recipe.training.sequence_length,
+        world_size=ranks,
     )
 
 
@@ -87,23 +90,37 @@ def train(
     until_step: int | None = None,
     observers: Sequence[StepObserver] = (),
     on_record: Callable[[Record], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> RunResult:
-    """Train, or go on training, in `run_directory`. `fresh` forgets what was trained there before."""
+    """Train, or go on training, in `run_directory`. `fresh` forgets what was trained there before. `ranks` (see
+    `started_ranks`) call this together; the first of them writes."""
+    ranks = Ranks() if ranks is None else ranks
+    ranks.check_alike({"recipe": recipe.to_table(), "version": version("batchwright"), "torch": version("torch")})
     _refuse_what_no_memory_holds(recipe)
-    data = open_data(recipe)
-    trainer = Trainer(
-        model_config=recipe.model,
-        training_config=recipe.training,
-        plan=data.plan,
-        run_directory=run_directory,
-        validation=data.validation,
-        validation_bytes_per_token=data.validation_bytes_per_token,
-        observers=observers,
-        on_record=on_record,
-    )
-    _claim(run_directory, fresh=fresh)
-    write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
-    return trainer.run(until_step=until_step)
+
+    def claim() -> None:
+        if ranks.first:
+            _claim(run_directory, fresh=fresh)
+            write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
+
+    def trainer() -> Trainer:
+        data = open_data(recipe)
+        return Trainer(
+            model_config=recipe.model,
+            training_config=recipe.training,
+            plan=data.plan,
+            run_directory=run_directory,
+            validation=data.validation,
+            validation_bytes_per_token=data.validation_bytes_per_token,
+            observers=observers,
+            on_record=on_record,
+            ranks=ranks,
+        )
+
+    # What one rank alone finds wrong must not leave the others waiting.
+    ready = ranks.together(trainer)
+    ranks.together(claim)
+    return ready.run(until_step=until_step)
 
 
 def checkpointed_step(run_directory: Path) -> int | None:
