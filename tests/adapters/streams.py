@@ -16,12 +16,16 @@ from tests.sequences.small_store import write_store
 T = 16
 
 
-def small_plan(home: Path, seed: int = 0, rows_wanted: int = 60) -> Plan:
-    """About so many rows of 16 slots: short documents, long ones, and padding."""
+def small_plan(home: Path, seed: int = 0, rows_wanted: int = 60, *, masked: bool = False) -> Plan:
+    """About so many rows of 16 slots: short documents, long ones, and padding; `masked`: a third of their tokens are no
+    targets."""
     lengths = np.random.default_rng(1).integers(2, 40, rows_wanted * T // 20).tolist()
     # One token too many for whole rows, so that there is padding.
     lengths.append(T + 1 - sum(lengths) % T)
-    return Plan.of(build_index(write_store(home, lengths, shard_documents=9), sequence_length=T), seed=seed)
+    flags = np.random.default_rng(2)
+    masks = [(flags.random(length) > 1 / 3).astype(int).tolist() for length in lengths] if masked else None
+    store = write_store(home, lengths, shard_documents=9, masks=masks)
+    return Plan.of(build_index(store, sequence_length=T), seed=seed)
 
 
 def loader_of(plan: Plan, G: int, m: int, world: int = 1, rank: int = 0) -> BatchLoader:

@@ -16,6 +16,7 @@ from tests.adapters.streams import small_plan, take
 pytest.importorskip(
     "transformers", reason="transformers is not installed here; `make adapters` has an environment for it"
 )
+pytest.importorskip("accelerate", reason="accelerate is not installed here; `make adapters` has an environment for it")
 
 import transformers
 from accelerate import Accelerator
@@ -61,7 +62,7 @@ def tiny(kind: str) -> Any:
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    return small_plan(tmp_path)
+    return small_plan(tmp_path, masked=True)
 
 
 @pytest.fixture
@@ -130,6 +131,13 @@ def test_what_would_leak_or_shift_twice_is_caught(batch: Row, kind: str, twin: s
         arguments["attention_mask"] = torch.ones_like(arguments["input_ids"])
     with torch.no_grad():
         assert float(model(**arguments).loss) != pytest.approx(total / count, rel=1e-6)
+
+
+def test_what_the_stores_mask_leaves_out_is_ignored(batch: Row) -> None:
+    labels = model_arguments(batch)["shift_labels"]
+    assert torch.equal(labels == IGNORED, ~batch.loss_mask)
+    # Inside the rows, before their padding begins, too.
+    assert ((labels[:, :-1] == IGNORED) & (labels[:, 1:] != IGNORED)).any()
 
 
 def test_labels_and_shift_labels_say_the_same(batch: Row) -> None:

@@ -34,6 +34,14 @@ def test_workers_do_not_change_the_stream(plan: Plan, kind: Any, workers: int) -
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_loss_mask_goes_with_its_rows(tmp_path: Path, kind: Any) -> None:
+    loader = loader_of(small_plan(tmp_path, masked=True), 7, 2, 2, 1)
+    found, wanted = take(ExactDataLoader(kind(loader)), 10), expected(loader, 5)
+    assert all(same(item, want) for item, want in zip(found, wanted, strict=True))
+    assert any((want["loss_mask"][:, 1:] & ~want["loss_mask"][:, :-1]).any() for want in wanted)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_number_of_steps_ends_the_stream(plan: Plan, kind: Any) -> None:
     assert len(list(ExactDataLoader(kind(loader_of(plan, 7, 2), steps=3)))) == 12
 

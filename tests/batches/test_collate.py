@@ -33,7 +33,7 @@ def placed(rows: NDArray[np.int64], first_position: int) -> PlacedRows:
 
 def row_reference(store: SmallStore, index: SequenceIndex, row: int) -> dict[str, list[Any]]:
     """A row from documents as lists: the segment rule, said with other words."""
-    documents = store.documents()
+    documents, masks = store.documents(), store.masks()
     out: dict[str, list[Any]] = {name: [] for name in ("inputs", "targets", "mask", "positions", "documents", "ends")}
     starts, lengths = index.segments_of(row)
     first_of = np.cumsum([0, *[len(document) for document in documents]])
@@ -47,7 +47,7 @@ def row_reference(store: SmallStore, index: SequenceIndex, row: int) -> dict[str
         out["inputs"] += [EOT, *document][begin : begin + length]
         out["positions"] += range(length)
         out["documents"] += [number] * length
-        out["mask"] += [True] * length
+        out["mask"] += [index.masked is False or flag == 1 for flag in masks[number][begin : begin + length]]
         out["ends"].append(place + length)
     padding = index.sequence_length - len(out["mask"])
     out["targets"] += [EOT] * padding

@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from batchwright.measuring.step_trace import trace_step
+from batchwright.foundation.errors import InputError
+from batchwright.measuring.step_trace import trace_step, traced_memory
 from batchwright.measuring.synthetic import synthetic_step
 from batchwright.model.config import ModelConfig
+from batchwright.model.execution import Execution
 from batchwright.model.presets import preset
 from batchwright.model.transformer import Transformer
-from batchwright.planning.memory import PARTS
+from batchwright.planning.memory import PARTS, step_memory
 from batchwright.training.config import LossForm, TrainingConfig
 from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import Objective
@@ -75,3 +77,18 @@ def test_double_precision_takes_twice_the_room():
     single = trace_step(MODEL, micro_batch_size=4)
     double = trace_step(MODEL, micro_batch_size=4, dtype=torch.float64)
     assert double.parts["activations"] == 2 * single.parts["activations"]
+
+
+@pytest.mark.parametrize("accumulates", [False, True])
+def test_a_traced_memory_is_that_of_the_closed_form_where_both_know_the_step(accumulates: bool):
+    traced = traced_memory(MODEL, micro_batch_size=3, sequence_length=40, accumulates=accumulates)
+    formed = step_memory(MODEL, micro_batch_size=3, sequence_length=40, accumulates=accumulates)
+    assert traced.peak_bytes == pytest.approx(formed.peak_bytes, abs=16)
+    assert traced.peak.phase == formed.peak.phase
+    assert set(traced.peak.parts) == set(PARTS)
+    assert traced.source != formed.source
+
+
+def test_a_compiled_step_is_not_traced():
+    with pytest.raises(InputError, match="a compiled step cannot be traced"):
+        trace_step(MODEL, micro_batch_size=1, execution=Execution(compile=True))

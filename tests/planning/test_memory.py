@@ -1,9 +1,12 @@
 """The closed form of memory as a function; tests/laws holds it against the bytes of the real step."""
 
+from dataclasses import replace
+
 import pytest
 
 from batchwright.foundation.errors import InputError
 from batchwright.model.config import ModelConfig
+from batchwright.model.execution import PLAIN, Execution
 from batchwright.planning.memory import PARTS, step_memory
 
 MODEL = ModelConfig(vocabulary_size=2048, sequence_length=128, width=64, layers=4, heads=4, feed_forward_width=128)
@@ -70,3 +73,17 @@ def test_a_tiny_batch_peaks_outside_the_loss():
 def test_impossible_shapes_are_refused_with_their_numbers(wrong: dict[str, int]):
     with pytest.raises(InputError, match="not"):
         step_memory(MODEL, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("model", "execution", "words"),
+    [
+        (replace(MODEL, norm="layer", tied=False), PLAIN, "does not know norm = 'layer', tied = False"),
+        (MODEL, Execution(precision="bf16"), "does not know precision = 'bf16'"),
+        (MODEL, Execution(activation_checkpointing="full"), "does not know activation_checkpointing = 'full'"),
+    ],
+)
+def test_what_the_form_does_not_know_is_refused_by_name(model: ModelConfig, execution: Execution, words: str):
+    with pytest.raises(InputError, match=words) as caught:
+        step_memory(model, micro_batch_size=1, execution=execution)
+    assert "trace_step" in str(caught.value.remedy)

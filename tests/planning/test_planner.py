@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from batchwright.foundation.errors import InputError, ResourceError
 from batchwright.model.config import ModelConfig
 from batchwright.planning.hardware import Hardware, this_machine
-from batchwright.planning.memory import step_memory
+from batchwright.planning.memory import StepMemory, step_memory
 from batchwright.planning.planner import fit_geometry
 
 MODEL = ModelConfig(vocabulary_size=2048, sequence_length=128, width=64, layers=4, heads=4, feed_forward_width=128)
@@ -74,3 +74,16 @@ def test_this_machine_has_cores_and_memory():
     assert "cores" in here.describe()
     with pytest.raises(InputError):
         Hardware(cores=0, memory_bytes=1, available_bytes=1)
+
+
+def test_a_model_whose_weights_alone_do_not_fit_is_asked_for_few_sizes():
+    asked: list[tuple[int, int]] = []
+
+    def counting(rows: int, length: int, accumulates: bool) -> StepMemory:
+        asked.append((rows, length))
+        return step_memory(MODEL, micro_batch_size=rows, sequence_length=length, accumulates=accumulates)
+
+    with pytest.raises(ResourceError) as caught:
+        fit_geometry(MODEL, global_batch_size=64, memory_bytes=1 << 20, memory_of_step=counting)
+    assert caught.value.remedy == "a smaller model, or a machine with more memory"
+    assert asked == [(64, 128), (1, 128), (1, 1)]

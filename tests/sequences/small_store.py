@@ -1,5 +1,6 @@
 """A token store small enough for a test, in the real files: shards with guards and ends, no text behind them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ VOCABULARY = 60_000
 class SmallShard:
     tokens: ArrayFile
     documents: ArrayFile
+    mask: ArrayFile | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,16 @@ class SmallStore:
                 begin = end
         return out
 
+    def masks(self) -> list[list[int]]:
+        """Every document's loss mask, in order; ones where the store has none."""
+        out: list[list[int]] = []
+        for shard in self.train.shards:
+            begin = 1
+            for end in shard.documents.array.tolist():
+                out.append([1] * (end - begin) if shard.mask is None else shard.mask.array[begin:end].tolist())
+                begin = end
+        return out
+
 
 def ids_of_lengths(lengths: list[int], seed: int = 0) -> list[list[int]]:
     """Documents of these stored lengths (closing `<endoftext>` included) with ids that hardly repeat."""
@@ -57,9 +69,15 @@ def ids_of_lengths(lengths: list[int], seed: int = 0) -> list[list[int]]:
 
 
 def write_store(
-    directory: Path, lengths: list[int], *, shard_documents: int = 1_000_000, dtype: str = "<u2", seed: int = 0
+    directory: Path,
+    lengths: list[int],
+    *,
+    shard_documents: int = 1_000_000,
+    dtype: str = "<u2",
+    seed: int = 0,
+    masks: Sequence[Sequence[int]] | None = None,
 ) -> SmallStore:
-    """A store of documents of these lengths, `shard_documents` to a shard."""
+    """A store of documents of these lengths, `shard_documents` to a shard; `masks`: a flag for each of their tokens."""
     documents = ids_of_lengths(lengths, seed)
     shards: list[SmallShard] = []
     for number, first in enumerate(range(0, len(documents), shard_documents)):
@@ -68,14 +86,23 @@ def write_store(
             writer.append(np.array([EOT, *[i for document in part for i in document]], dtype))
         with ArrayFileWriter(directory / f"{number:05}.documents", "documents", "<i8") as writer:
             writer.append(1 + np.cumsum([len(document) for document in part], dtype="<i8"))
+        mask = None
+        if masks is not None:
+            flags = [flag for of_document in masks[first : first + shard_documents] for flag in of_document]
+            with ArrayFileWriter(directory / f"{number:05}.mask", "mask", "<u1") as writer:
+                writer.append(np.array([0, *flags], "<u1"))
+            mask = ArrayFile.open(directory / f"{number:05}.mask", "mask", "<u1")
         shards.append(
             SmallShard(
                 tokens=ArrayFile.open(directory / f"{number:05}.tokens", "tokens", dtype),
                 documents=ArrayFile.open(directory / f"{number:05}.documents", "documents", "<i8"),
+                mask=mask,
             )
         )
     return SmallStore(
         directory=directory,
-        fingerprint=fingerprint([lengths, shard_documents, dtype, seed]),
+        fingerprint=fingerprint(
+            [lengths, shard_documents, dtype, seed, *([] if masks is None else [[list(mask) for mask in masks]])]
+        ),
         train=SmallSplit(shards=tuple(shards), document_count=len(documents), token_count=sum(lengths)),
     )

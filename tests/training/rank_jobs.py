@@ -7,19 +7,20 @@ from typing import Any
 import torch
 
 from batchwright.batches.certificate import combined
+from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import BatchwrightError
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.sequences.plan import Plan
 from batchwright.training.config import TrainingConfig
 from batchwright.training.objective import Objective
-from batchwright.training.parallel import OneProcess, Parallel, Replicas, parallel_of
+from batchwright.training.parallel import Replicas, parallel_of
 from batchwright.training.ranks import Ranks
 from batchwright.training.slices import whole
 from batchwright.training.step import StepRecord, accumulate_gradient
 from batchwright.training.trainer import Trainer
 from tests.training.counting_store import VOCABULARY, counting_indexes
-from tests.training.fake_steps import FakeStep, step_of, whole_batch
+from tests.training.fake_steps import FakeMicroBatch, FakeStep, step_of, whole_batch
 
 SHAPE = ModelConfig(vocabulary_size=37, sequence_length=12, width=16, layers=2, heads=2, feed_forward_width=24)
 MODEL = ModelConfig(vocabulary_size=VOCABULARY, sequence_length=16, width=16, layers=2, heads=2, feed_forward_width=24)
@@ -41,26 +42,23 @@ def part_of(ranks: Ranks, rows: int, micro_batch: int, seed: int) -> FakeStep:
     """This rank's micro-batches of a ragged batch, as the loader cuts it; missing rows are masked."""
     batch = whole_batch(seed, rows, 12, 37)
     batch.loss_mask[rows // 2] = False  # a row without any target
-    step = step_of(batch)
-    first, stop = rows * ranks.rank // ranks.size, rows * (ranks.rank + 1) // ranks.size
-    count = -(-(-(-rows // ranks.size)) // micro_batch)
-    parts = []
-    for number in range(count):
-        begin = min(first + number * micro_batch, stop)
-        end = min(begin + micro_batch, stop)
-        part = step_of(batch).micro_batches[0] if begin < end else step_of(batch).micro_batches[0]
-        taken = slice(begin, end) if begin < end else slice(0, 1)
-        mask = part.loss_mask[taken] & (begin < end)
+    whole_step = step_of(batch)
+    geometry = BatchGeometry(
+        global_batch_size=rows, micro_batch_size=micro_batch, sequence_length=12, world_size=ranks.size
+    )
+    parts: list[FakeMicroBatch] = []
+    for number in range(geometry.accumulation):
+        first, stop = geometry.rows_of_micro_batch(ranks.rank, number)
+        taken = slice(first, stop) if first < stop else slice(0, 1)
         parts.append(
-            replace(
-                part,
-                inputs=part.inputs[taken],
-                targets=part.targets[taken],
-                loss_mask=mask,
-                position_ids=part.position_ids[taken],
+            FakeMicroBatch(
+                inputs=batch.inputs[taken],
+                targets=batch.targets[taken],
+                loss_mask=batch.loss_mask[taken] & (first < stop),
+                position_ids=batch.position_ids[taken],
             )
         )
-    return replace(step, micro_batches=tuple(parts))
+    return replace(whole_step, micro_batches=tuple(parts))
 
 
 def gradient(
@@ -154,7 +152,3 @@ def messages(ranks: Ranks) -> dict[str, Any]:
         "none": ranks.any(False),
         "failure": failure,
     }
-
-
-def parallel_kind(parallel: Parallel) -> bool:
-    return isinstance(parallel, OneProcess)

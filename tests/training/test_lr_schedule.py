@@ -1,11 +1,13 @@
 """The learning rate in tokens."""
 
+from dataclasses import replace
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwright.training.config import DecayShape
 from batchwright.training.lr_schedule import LearningRateSchedule
 
 COSINE = LearningRateSchedule(peak=2.0, total_tokens=1_000, warmup_tokens=200, decay="cosine", final_fraction=0.1)
@@ -21,6 +23,44 @@ def test_linear_and_constant() -> None:
     constant = LearningRateSchedule(peak=1.0, total_tokens=100, decay="constant")
     assert [linear.at(t) for t in (0, 25, 100)] == [1.0, 0.75, 0.0]
     assert [constant.at(t) for t in (0, 25, 100)] == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "tokens", "rate"),
+    [
+        ("1-sqrt", 50, 1.0),
+        ("1-sqrt", 100, 2.0),
+        ("1-sqrt", 800, 2.0),
+        ("1-sqrt", 850, 1.1),  # a quarter of the decay is half of the fall
+        ("1-sqrt", 1_000, 0.2),
+        ("linear", 800, 2.0),
+        ("linear", 900, 1.1),
+        ("linear", 2_000, 0.2),
+    ],
+)
+def test_warm_up_stable_and_a_late_decay(shape: DecayShape, tokens: int, rate: float) -> None:
+    schedule = replace(COSINE, warmup_tokens=100, decay="wsd", decay_share=0.2, decay_shape=shape)
+    assert schedule.at(tokens) == pytest.approx(rate)
+
+
+@given(st.data())
+def test_schedules_that_agree_until_a_token_gave_the_same_rates_until_there(data: st.DataObject) -> None:
+    def drawn() -> LearningRateSchedule:
+        return LearningRateSchedule(
+            peak=data.draw(st.sampled_from([1.0, 2.0])),
+            total_tokens=data.draw(st.sampled_from([100, 200])),
+            warmup_tokens=data.draw(st.sampled_from([0, 20])),
+            decay=data.draw(st.sampled_from(["cosine", "linear", "constant", "wsd"])),
+            final_fraction=data.draw(st.sampled_from([0.0, 0.1])),
+            decay_share=data.draw(st.sampled_from([0.2, 0.5])),
+            decay_shape=data.draw(st.sampled_from(["linear", "1-sqrt"])),
+        )
+
+    a, b, tokens = drawn(), drawn(), data.draw(st.integers(1, 120))
+    if a.agrees_until(b, tokens):
+        assert all(a.at(t) == b.at(t) for t in range(tokens))
+    elif tokens <= 20 and a.warmup_tokens == b.warmup_tokens == 20:
+        assert a.peak != b.peak
 
 
 @given(st.sampled_from(["cosine", "linear", "constant"]), st.integers(0, 500), st.integers(1, 40))

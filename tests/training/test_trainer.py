@@ -19,6 +19,7 @@ from batchwright.sequences.stage import Source, Stage
 from batchwright.training.checkpoint import load_model
 from batchwright.training.config import TrainingConfig
 from batchwright.training.evaluation import Evaluation
+from batchwright.training.hyper_parameters import HyperParameterRule, HyperParameters
 from batchwright.training.run_log import read_log
 from batchwright.training.step import StepRecord
 from batchwright.training.trainer import RunResult, Trainer
@@ -51,6 +52,7 @@ def trainer(
     model: ModelConfig = MODEL,
     training: TrainingConfig = TRAINING,
     seed: int = 0,
+    rule: HyperParameterRule | None = None,
     on_record: Callable[[StepRecord | Evaluation], None] | None = None,
 ) -> Trainer:
     return Trainer(
@@ -60,6 +62,7 @@ def trainer(
         run_directory=directory,
         validation=indexes[1],
         validation_bytes_per_token=2.0,
+        hyper_parameters=rule,
         on_record=on_record,
     )
 
@@ -290,3 +293,51 @@ def test_what_the_budget_or_the_model_cannot_do_is_refused_before_the_run(indexe
         trainer(tmp_path, indexes, training=replace(TRAINING, sequence_length=8))
     with pytest.raises(InputError, match="the model reads 8"):
         trainer(tmp_path, indexes, model=replace(MODEL, sequence_length=8))
+
+
+def test_a_rule_gives_every_step_its_numbers_and_the_log_keeps_them(indexes: Indexes, tmp_path: Path) -> None:
+    class Falling:
+        def for_step(
+            self, *, step: int, tokens_before: int, tokens_of_step: int, global_batch_size: int
+        ) -> HyperParameters:
+            assert (tokens_before, tokens_of_step, global_batch_size) == ((step - 1) * 96, 96, 6)
+            return HyperParameters(learning_rate=1 / step, betas=(0.9, 1 - 0.1 / step), weight_decay=0.1 * step)
+
+    run = trainer(tmp_path, indexes, rule=Falling())
+    run.run(until_step=3)
+    steps = [record for record in curve(tmp_path) if record["kind"] == "step"]
+    assert [record["learning_rate"] for record in steps] == [1 / 1, 1 / 2, 1 / 3]
+    assert [record["betas"] for record in steps] == [[0.9, 0.9], [0.9, 0.95], [0.9, 1 - 0.1 / 3]]
+    assert [(record["weight_decay"], record["epsilon"]) for record in steps] == [
+        (0.1, None),
+        (0.2, None),
+        (0.1 * 3, None),
+    ]
+
+
+WSD = replace(TRAINING, decay="wsd", decay_share=0.25)  # decays after step 30 of 40
+
+
+def test_a_late_decay_may_get_another_budget_while_it_has_not_begun(indexes: Indexes, tmp_path: Path) -> None:
+    twice = replace(WSD, tokens=2 * WSD.tokens)
+    trainer(tmp_path / "long", indexes, training=twice).run()
+    trainer(tmp_path / "grown", indexes, training=WSD).run(until_step=30)
+    assert trainer(tmp_path / "grown", indexes, training=twice).run().reason == "finished"
+    assert curve(tmp_path / "grown") == curve(tmp_path / "long")
+    assert same_weights(tmp_path / "grown", tmp_path / "long")
+
+
+def test_a_constant_run_may_end_in_a_decay(indexes: Indexes, tmp_path: Path) -> None:
+    trainer(tmp_path / "wsd", indexes, training=WSD).run(until_step=33)
+    trainer(tmp_path / "constant", indexes, training=replace(WSD, decay="constant", tokens=10**6)).run(until_step=30)
+    trainer(tmp_path / "constant", indexes, training=WSD).run(until_step=33)
+    assert curve(tmp_path / "constant") == curve(tmp_path / "wsd")
+
+
+@pytest.mark.parametrize("before", [WSD, TRAINING], ids=["in the decay", "under a cosine"])
+def test_a_budget_is_refused_that_would_have_made_another_past(
+    indexes: Indexes, tmp_path: Path, before: TrainingConfig
+) -> None:
+    trainer(tmp_path, indexes, training=before).run(until_step=31)
+    with pytest.raises(InputError, match=r"training\.tokens: 3840 there, 7680 here"):
+        trainer(tmp_path, indexes, training=replace(before, tokens=2 * before.tokens)).run()

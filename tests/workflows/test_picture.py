@@ -43,6 +43,15 @@ def test_a_row_reads_without_colour() -> None:
     assert picture.plain == "0  ■aaa■bb···\n1  ■ccccc····"
 
 
+def test_a_masked_target_is_told_from_others_without_colour() -> None:
+    view = a_batch([[b"xyz", b"pq"], [b"12345"]], 10)
+    view.loss_mask[0, :3] = False
+    picture, _ = draw_map(view, width=40)
+    assert picture.plain == "0  ■░░a■bb···\n1  ■ccccc····"
+    close = draw_slots(view, 0, width=80, lines=1, labels=("text", "id", "next")).plain.splitlines()[2].split()
+    assert close[1:5] == ["(120)", "(121)", "(122)", "256"]
+
+
 def test_a_long_row_is_drawn_with_fewer_characters_and_loses_no_separator() -> None:
     view = a_batch([[b"x" * 99, b"y" * 50]], 200)
     picture, slots = draw_map(view, width=43)

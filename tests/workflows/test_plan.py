@@ -23,3 +23,14 @@ def test_the_form_of_the_loss_reaches_the_memory() -> None:
     whole = plan_run(replace(RECIPE, training=replace(RECIPE.training, loss="whole")))
     expected = step_memory(RECIPE.model, micro_batch_size=8, sequence_length=128, accumulates=True, loss="whole")
     assert whole.memory.peak_bytes == expected.peak_bytes != plan_run(RECIPE).memory.peak_bytes
+
+
+def test_what_the_closed_form_does_not_know_is_traced_and_the_plan_says_so() -> None:
+    plain = plan_run(RECIPE)
+    assert plain.memory.source == "closed form, planning.memory"
+    training = replace(RECIPE.training, activation_checkpointing="full")
+    for recipe in (replace(RECIPE, model=replace(RECIPE.model, norm="layer")), replace(RECIPE, training=training)):
+        traced = plan_run(recipe)
+        assert traced.to_json()["memory_source"] == "trace of the real step on fake tensors"
+        assert any(reason.source == traced.memory.source for reason in traced.fitted.reasons)
+    assert traced.memory.peak_bytes < plain.memory.peak_bytes

@@ -271,18 +271,19 @@ def test_markdown_cannot_be_broken_by_what_it_holds() -> None:
 # Coverage
 
 
-def ledger(*, dropped: dict[str, int], needless: int = 0, late: float = 0.0) -> Json:
+def ledger(*, dropped: dict[str, int], needless: int = 0, late: float = 0.0, masked: int = 0) -> Json:
     """One source, one packing: 1,000 tokens stored in 100 documents, 30 of them cut."""
-    targets = 1000 - sum(dropped.values())
+    targets = 1000 - sum(dropped.values()) - masked
     total = {
         "documents": 100,
         "documents_cut": 30,
         "documents_cut_needlessly": needless,
         "stored": 1000,
         "targets": targets,
+        "masked": masked,
         "targets_without_start": 0,
         "rows": 11,
-        "padding": 1100 - targets,
+        "padding": 1100 - targets - masked,
         "slots": 1100,
         "dropped": dropped,
     }
@@ -300,6 +301,7 @@ def test_the_ledger_is_told_as_it_is(language: str) -> None:
         ("coverage.drops", "coverage.drop_grows", "coverage.cuts_needlessly"): ledger(
             dropped={"cropped": 200}, late=0.4, needless=7
         ),
+        ("coverage.lays_everything", "coverage.masks", "coverage.cuts_only_long"): ledger(dropped={}, masked=300),
     }
     verdicts = sorted({key for keys in cases for key in keys})
     for expected, result in cases.items():

@@ -46,6 +46,7 @@ class Places:
         given = 0
         while self.steps is None or given < self.steps:
             step = self.loader.step_from(position)
+            self.loader.require_target(step)
             count = len(step)
             if taken and self.place.of != count:
                 raise InputError(

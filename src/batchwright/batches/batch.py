@@ -17,7 +17,8 @@ class Batch:
     """Shapes: B rows of T slots.
 
     inputs, targets  (B, T) ids; targets[b, t] is the token that follows inputs[b, t] in its document
-    loss_mask        (B, T) bool; True where the slot is a target, False in padding and filler rows
+    loss_mask        (B, T) bool; True where the slot is a target, False in padding and filler rows and where the loss
+                     mask of the store leaves the token out (it is laid, and read as an input, all the same)
     position_ids     (B, T) int32; 0, 1, 2 … in every segment, padding is a segment of its own
     cu_seqlens       (B·T + 1,) int32; ends of the segments in the flattened B·T slots, from 0; only the first
                      segment_count + 1 entries count, the others repeat B·T (so the whole array is valid too)
@@ -74,8 +75,8 @@ class Batch:
 
     @property
     def documents(self) -> NDArray[np.int64]:
-        """(B, T) int64: number of the document, in the split of its source, that each target belongs to; -1 in padding.
-        Computed when asked for, ~10 µs per row."""
+        """(B, T) int64: number of the document, in the split of its source, that each slot's next token belongs to,
+        masked or not; -1 in padding. Computed when asked for, ~10 µs per row."""
         out = np.full(self.shape, -1, np.int64)
         for b in range(self.row_count):
             index, row = self.indexes[int(self.streams[b])], int(self.rows[b])

@@ -22,7 +22,7 @@ Allocate = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
 
 class BatchArrays(NamedTuple):
     """One micro-batch's memory, all of it written by the gathering loop, which remembers what lies there and leaves
-    alone what stays the same: `filled[b]` slots of row b are targets, its first `leading[b]` position ids are 0, 1, 2 …
+    alone what stays the same: `filled[b]` slots of row b hold tokens, its first `leading[b]` position ids are 0, 1, 2 …
     and of `cu_seqlens`, always complete, `segments[0]` + 1 entries count, the others repeat B·T. So nobody else writes
     into these arrays. `touched` keeps the compiler from leaving out reading ahead."""
 

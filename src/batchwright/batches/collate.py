@@ -1,8 +1,9 @@
 """Rows → Batch: the bridge between sequence indexes and the gathering loop.
 
-Guarantee: every MiB of tokens and index that a batch touches has had its checksum verified in this process before it is
-used (once: ~60 µs per MiB, so the first pass over a store costs one reading of it); a damaged one is a CorruptDataError
-with file and bytes, never a wrong batch. Price after that: ~10 µs per batch and the loop, however many sources.
+Guarantee: every MiB of tokens, loss mask and index that a batch touches has had its checksum verified in this process
+before it is used (once: ~60 µs per MiB, so the first pass over a store costs one reading of it); a damaged one is a
+CorruptDataError with file and bytes, never a wrong batch. Price after that: ~10 µs per batch and the loop, however many
+sources.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from batchwright.batches.batch import Batch
 from batchwright.batches.buffers import BatchArrays
 from batchwright.batches.certificate import Certifier
 from batchwright.batches.gather import StoredIds, lay_rows
+from batchwright.batches.masking import StoredMasks, lay_masks, masks_of, stored_masks
 from batchwright.batches.row_table import COMPLETE, attention_costs, count_targets, row_table
 from batchwright.foundation.array_file import ArrayFile
 from batchwright.foundation.errors import CorruptDataError
@@ -35,6 +37,8 @@ class Collator:
         self._shards = tuple(shard.tokens for index in indexes for shard in index.stored.shards)
         self._payloads = AddressTable.of([file.array for file in self._shards])
         self._flags = AddressTable.of([file.unchecked for file in self._shards])
+        self._masks = masks_of(indexes)
+        self._stored_masks = stored_masks(self._masks, self._payloads.firsts)
         self._ids = StoredIds(
             addresses=self._payloads.addresses,
             firsts=self._payloads.firsts,
@@ -52,6 +56,8 @@ class Collator:
         if status != COMPLETE:
             self._check(placed)
             status, targets, longest = lay_rows(self._table, self._ids, placed.table, self._eot_id, out)
+        if status == COMPLETE and self._stored_masks is not None:
+            status, targets = self._lay_masks(self._stored_masks, placed, out)
         if status != COMPLETE:
             raise self._damaged(placed)
         count = len(placed)
@@ -78,6 +84,15 @@ class Collator:
             indexes=self.indexes,
             certificate=certificate,
         )
+
+    def _lay_masks(self, masks: StoredMasks, placed: PlacedRows, out: BatchArrays) -> tuple[int, int]:
+        """(status, targets) of rows whose ids are laid. Their ids may be checked where their masks are not yet."""
+        flags = out.loss_mask.view(np.uint8)
+        status, targets = lay_masks(self._table, masks, placed.table, flags)
+        if status != COMPLETE:
+            self._check(placed)
+            status, targets = lay_masks(self._table, masks, placed.table, flags)
+        return status, targets
 
     def targets_of(self, placed: PlacedRows) -> int:
         """Targets in these rows together."""
@@ -112,7 +127,7 @@ class Collator:
                 file.check(first, stop)
 
     def _spans(self, stream: int, row: int) -> Iterator[tuple[ArrayFile, int, int]]:
-        """Where a row's ids lie: file, first item, and the item after the last."""
+        """Where a row's ids lie, and its loss mask: file, first item, and the item after the last."""
         firsts = self._payloads.firsts
         begin, end = self._shards_before[stream], self._shards_before[stream + 1]
         own, lengths = self.indexes[stream].segments_of(row)
@@ -122,6 +137,9 @@ class Collator:
             if begin <= int(shard) < end:
                 file, local = self._shards[int(shard)], int(start - firsts[shard])
                 yield file, max(local - 1, 0), min(local + int(length), file.count)
+                mask = self._masks[int(shard)]
+                if mask is not None:
+                    yield mask, max(local, 0), min(local + int(length), mask.count)
 
     def _damaged(self, placed: PlacedRows) -> CorruptDataError:
         streams = sorted({stream for stream, _ in placed.pairs()})

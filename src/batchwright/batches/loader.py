@@ -26,6 +26,7 @@ from batchwright.batches.balance import even_layout
 from batchwright.batches.batch import Batch
 from batchwright.batches.buffers import Allocate
 from batchwright.batches.collate import Collator
+from batchwright.batches.empty_step import no_target
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.batches.prefetch import prefetched
 from batchwright.batches.schedule import BatchSchedule, ScheduledGeometry
@@ -122,6 +123,12 @@ class BatchLoader:
         """The step that begins at `position`, in memory of its own."""
         return self._step(position, self._workspace(reuse=False))
 
+    def require_target(self, step: Step) -> None:
+        """Raises InputError when a loss mask leaves out every token of a step. The endless loop asks; `step_at` and
+        `step_from` show such steps, too."""
+        if step.targets == 0:
+            raise no_target(step.place, self._sampler.place(step.place.spans), self._collator.indexes)
+
     def acknowledge(self, step: Step) -> None:
         """Commit a step: its update is done. Raises InputError for any step but the next one."""
         eaten = self.timeline.skipped.eaten_before(self._position)
@@ -151,6 +158,7 @@ class BatchLoader:
         position = self._position
         while True:
             step = self._step(position, workspace)
+            self.require_target(step)
             yield step
             position = step.stop_position
 

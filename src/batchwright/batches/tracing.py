@@ -23,7 +23,8 @@ from batchwright.tokens.store import Origin, TokenStore
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
     """One slot of a batch. `position`, `row`, `epoch` are -1 in filler; `segment`, `token` and `origin` are None where
-    there is no target (filler and padding). `token` is the target's place in its document, from 0."""
+    nothing is laid (filler and padding). `token` is the target's place in its document, from 0; `masked`: the store's
+    loss mask leaves it out."""
 
     b: int
     t: int
@@ -36,6 +37,7 @@ class Cell:
     segment: PlacedSegment | None = None
     token: int | None = None
     origin: Origin | None = None
+    masked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +83,7 @@ def trace_cell(store: TokenStore, batch: Batch, b: int, t: int) -> Cell:
         segment=segment,
         token=None if segment is None else segment.first_token + t - segment.slot,
         origin=origin,
+        masked=segment is not None and not batch.loss_mask[b, t],
     )
 
 

@@ -1,8 +1,9 @@
 """The waste ledger, before anything is trained: what each packing makes of the stored documents.
 
 Guarantee: it packs the very windows that the index packs, so its figures are the index's figures (a test holds them
-together), and every ledger closes: stored = targets + dropped, slots = targets + padding. Price: the documents' ends
-are read, not their tokens; nothing is written; ~0.1 CPU-s per million documents and packing. No torch.
+together), and every ledger closes: stored = targets + masked + dropped, slots = targets + masked + padding. Price: the
+documents' ends are read and, where there are any, the loss masks, not the tokens; nothing is written; ~0.1 CPU-s per
+million documents and packing. No torch.
 
 A token budget counts slots, as training steps do: a source's epochs are its share of the budget over its slots.
 """
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from batchwright.foundation.errors import InputError
 from batchwright.sequences.document_table import DocumentTable
 from batchwright.sequences.ledger import Bookkeeper, Ledger
+from batchwright.sequences.loss_masks import LossMasks
 from batchwright.sequences.packing import Packing, check_sequence_length
 from batchwright.sequences.stored_tokens import StoredTokens
 from batchwright.sequences.windows import Window, packed_windows
@@ -102,17 +104,21 @@ def measure_coverage(
     tables = [DocumentTable.of(source.stored) for source in sources]
     for table in tables:
         table.verify()
+    masks = [LossMasks.of(source.stored) for source in sources]
+    for each in masks:
+        if each is not None:
+            each.verify()
     everything = len(packings) * sum(table.document_count for table in tables)
     found: list[Coverage] = []
     done = 0
     for packing in packings:
         books: list[tuple[Ledger, tuple[Stretch, ...]]] = []
-        for source, table in zip(sources, tables, strict=True):
+        for source, table, flags in zip(sources, tables, masks, strict=True):
             before = done
             books.append(
-                _books(table, packing, sequence_length, seed, lambda laid, b=before: heard(b + laid, everything))
+                _books(table, flags, packing, sequence_length, seed, lambda laid, b=before: heard(b + laid, everything))
             )
-            books[-1][0].check_against(source.stored)
+            books[-1][0].check_against(source.stored, flags)
             done += table.document_count
         epochs = _epochs(sources, [ledger for ledger, _ in books], budget_tokens)
         found.append(
@@ -147,12 +153,18 @@ def text_sources(store: TokenStore, split: str) -> Iterator[TextSourceTokens]:
 
 
 def _books(
-    table: DocumentTable, packing: Packing, sequence_length: int, seed: int, laid: Callable[[int], None]
+    table: DocumentTable,
+    masks: LossMasks | None,
+    packing: Packing,
+    sequence_length: int,
+    seed: int,
+    laid: Callable[[int], None],
 ) -> tuple[Ledger, tuple[Stretch, ...]]:
     """One source with one packing. `laid` hears how many documents are laid so far."""
     keeper, stretches, documents = Bookkeeper(packing, sequence_length), list[NDArray[np.int64]](), 0
     for window in packed_windows(table, packing, sequence_length, seed):
-        keeper.enter(window.lengths, window.packed)
+        targets = None if masks is None else masks.targets_in(window.piece_starts, window.packed.length)
+        keeper.enter(window.lengths, window.packed, targets)
         stretches.append(_stretches_of(window, packing))
         documents += window.laid_count
         laid(documents)

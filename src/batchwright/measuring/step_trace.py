@@ -14,10 +14,15 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
+from batchwright.foundation.errors import InputError
 from batchwright.measuring.memory_trace import EXISTING, Allocation, MemoryReport, MemoryTrace
 from batchwright.measuring.synthetic import SyntheticStep, synthetic_step
 from batchwright.model.config import ModelConfig
+from batchwright.model.execution import PLAIN, Execution
+from batchwright.model.prepared import prepare
 from batchwright.model.transformer import Transformer
+from batchwright.planning.memory import PARTS, StepMemory
+from batchwright.planning.moments import Moment
 from batchwright.training.config import LossForm, TrainingConfig
 from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import Objective
@@ -36,10 +41,16 @@ def trace_step(
     observed: bool = False,
     isolate: bool = True,
     loss: LossForm = "chunked",
+    execution: Execution = PLAIN,
     dtype: torch.dtype = torch.float32,
     fake: bool = False,
 ) -> MemoryReport:
-    """The peak of one step in steady state, what was alive at it, and the peak of every phase."""
+    """The peak of one step in steady state, what was alive at it, and the peak of every phase.
+
+    A compiled step cannot be traced: what the compiler makes is not seen operation by operation.
+    """
+    if execution.compile:
+        raise InputError("a compiled step cannot be traced", remedy="compile = false: an upper bound, usually")
     length = model_config.sequence_length if sequence_length is None else sequence_length
     step = synthetic_step(
         vocabulary_size=model_config.vocabulary_size,
@@ -58,6 +69,7 @@ def trace_step(
     model = _weightless(model_config, dtype) if fake else Transformer(model_config, seed=0, dtype=dtype)
     with FakeTensorMode(allow_non_fake_inputs=True) if fake else contextlib.nullcontext():
         model = _with_empty_weights(model) if fake else model
+        prepare(model, execution)
         optimizer = build_optimizer(model, config)
         trace = _StepTrace(fake=fake)
         with trace, _phases(model, optimizer, trace):
@@ -67,16 +79,57 @@ def trace_step(
             optimizer.zero_grad(set_to_none=True)
             start = trace.mark
             _traced(objective, optimizer, step, trace, number=2, observers=observers)
-    return trace.report(since=start, part_of=part_rule(model_config, length))
+    return trace.report(since=start, part_of=part_rule(model, length))
 
 
-def part_rule(model_config: ModelConfig, length: int) -> Callable[[Allocation], str]:
+def traced_memory(
+    model_config: ModelConfig,
+    *,
+    micro_batch_size: int,
+    sequence_length: int,
+    accumulates: bool = False,
+    isolate: bool = True,
+    loss: LossForm = "chunked",
+    execution: Execution = PLAIN,
+) -> StepMemory:
+    """What `planning.memory.step_memory` would say, of any shape and execution: a trace on fake tensors, two steps of
+    seconds for a large model. Of the phases beside the peak's only the sum is known."""
+    report = trace_step(
+        model_config,
+        micro_batch_size=micro_batch_size,
+        sequence_length=sequence_length,
+        micro_batches=2 if accumulates else 1,
+        isolate=isolate,
+        loss=loss,
+        execution=execution,
+        fake=True,
+    )
+    peak = Moment(name="traced", phase=report.peak_phase, parts={part: report.parts.get(part, 0) for part in PARTS})
+    others = (
+        Moment(name="traced", phase=phase, parts={"all": size})
+        for phase, size in report.phase_peaks.items()
+        if phase != report.peak_phase
+    )
+    return StepMemory(
+        model=model_config,
+        micro_batch_size=micro_batch_size,
+        sequence_length=sequence_length,
+        isolate=isolate,
+        loss=loss,
+        accumulates=accumulates,
+        item_bytes=4,
+        moments=(peak, *others),
+        source="trace of the real step on fake tensors",
+    )
+
+
+def part_rule(model: Transformer, length: int) -> Callable[[Allocation], str]:
     """Names the part of a storage that nobody labelled, by phase, shape and dtype.
 
     Where B·T happens to equal V or 3·D a gradient and an activation may be confused: the total is never affected.
     """
-    vocabulary, width, inner = model_config.vocabulary_size, model_config.width, model_config.feed_forward_width
-    weight_shapes = {(vocabulary, width), (3 * width, width), (width, width), (2 * inner, width), (width, inner)}
+    vocabulary = model.config.vocabulary_size
+    weight_shapes = {tuple(parameter.shape) for parameter in model.parameters() if parameter.ndim > 1}
 
     def part(allocation: Allocation) -> str:
         shape = allocation.shape

@@ -43,7 +43,7 @@ def generate(
         window = window[-model.config.sequence_length :]
         seen = torch.tensor([window])
         hidden = model.hidden(seen, torch.arange(len(window))[None], isolate=False)
-        scores = F.linear(hidden[0, -1], model.output_weight)
+        scores = F.linear(hidden[0, -1].to(model.output_weight.dtype), model.output_weight)
         if temperature == 0:
             chosen = int(scores.argmax())
         else:

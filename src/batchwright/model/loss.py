@@ -29,6 +29,8 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, loss_mask: Tensor) -> 
     No target at all gives (0, 0), with a gradient of zeros.
     """
     counted = torch.where(loss_mask, targets, IGNORED)
+    if logits.dtype == torch.bfloat16:
+        logits = logits.float()  # a sum of many small numbers
     total = F.cross_entropy(logits.flatten(0, 1), counted.flatten(), ignore_index=IGNORED, reduction="sum")
     return total, int(loss_mask.sum())
 
@@ -54,22 +56,30 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, mask: Tensor, wanted: bool) -> Tensor:
         hidden_gradient = torch.empty_like(hidden) if wanted else None
         weight_gradient = torch.zeros_like(weight) if wanted else None
-        total = hidden.new_zeros(())
+        # Products in the precision of the vectors (bf16 under autocast), everything that is summed in the weights'.
+        matrix = weight.to(hidden.dtype)
+        total = weight.new_zeros(())
         step = chunk_slots(len(weight))
         for start in range(0, len(hidden), step):
             part = slice(start, start + step)
             vectors, counted = hidden[part], mask[part, None]
             # A masked slot may hold any id; 0 is always within the vocabulary.
             target = torch.where(counted, targets[part, None], 0)
-            log_p = torch.log_softmax(vectors @ weight.T, dim=-1)
+            log_p = torch.log_softmax(vectors @ matrix.T, dim=-1, dtype=weight.dtype)
             total -= (log_p.gather(1, target) * counted).sum()
             if hidden_gradient is None or weight_gradient is None:
                 continue
             p = log_p.exp_()
             p.scatter_add_(1, target, -torch.ones_like(target, dtype=p.dtype))
             p *= counted
-            torch.mm(p, weight, out=hidden_gradient[part])
-            weight_gradient.addmm_(p.T, vectors)
+            if p.dtype == hidden.dtype:
+                torch.mm(p, weight, out=hidden_gradient[part])
+                weight_gradient.addmm_(p.T, vectors)
+            else:
+                p_rounded = p.to(hidden.dtype)
+                torch.mm(p_rounded, matrix, out=hidden_gradient[part])
+                weight_gradient += p_rounded.T @ vectors
+                del p_rounded
             # Else this chunk's probabilities would live beside the next one's logits.
             del log_p, p
         ctx.save_for_backward(hidden_gradient, weight_gradient)

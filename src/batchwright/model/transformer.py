@@ -17,6 +17,7 @@ from batchwright.model.attention import Attention
 from batchwright.model.config import ModelConfig
 from batchwright.model.embedding import LearnedPositions, RotaryPositions, TokenEmbedding, matrix_deviation
 from batchwright.model.isolation import Isolation, WholeRow, isolation_of
+from batchwright.model.precision import activation_dtype
 
 
 class SwiGLU(nn.Module):
@@ -100,7 +101,7 @@ class Transformer(nn.Module):
         if self.positions is not None:
             x = x + self.positions(position_ids)
         rotation = None if self.rotary is None else self.rotary(position_ids, x.dtype)
-        isolation = isolation_of(position_ids, x.dtype, lengths=lengths) if isolate else WholeRow()
+        isolation = isolation_of(position_ids, activation_dtype(x), lengths=lengths) if isolate else WholeRow()
         for block in self.blocks:
             x = block(x, rotation, isolation)
         return self.final_norm(x)

@@ -8,12 +8,14 @@ the loader's ring of batches. On a GPU reserved memory lies 13–17 % above live
 was checked on one.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from batchwright.foundation.errors import InputError
 from batchwright.model.config import ModelConfig
+from batchwright.model.execution import PLAIN, Execution
 from batchwright.planning.moments import LossForm, Moment, StepArithmetic, chunk_slots
 
+CLOSED_FORM = "closed form, planning.memory"
 PARTS = ("weights", "optimizer", "gradients", "activations", "logits_and_loss", "attention_mask", "batch")
 
 
@@ -49,6 +51,8 @@ class StepMemory:
     accumulates: bool
     item_bytes: int
     moments: tuple[Moment, ...] = field(repr=False)
+    source: str = CLOSED_FORM
+    """Where the bytes come from: this form, or (for what it does not know) a trace of the real step."""
 
     @property
     def peak(self) -> Moment:
@@ -98,6 +102,7 @@ def step_memory(
     observed: bool = False,
     isolate: bool = True,
     loss: LossForm = "chunked",
+    execution: Execution = PLAIN,
     item_bytes: int = 4,
 ) -> StepMemory:
     """The closed form for (micro_batch_size, T) in fp32 (`item_bytes` 4) or fp64 (8), with AdamW.
@@ -106,7 +111,7 @@ def step_memory(
     runs. `observed`: a step observer is shown each micro-batch's own gradient, which then lives beside the sum.
     """
     length = model.sequence_length if sequence_length is None else sequence_length
-    _check_known(model)
+    _check_known(model, execution)
     if micro_batch_size < 1 or length < 1:
         raise InputError(f"a micro-batch has at least one row and one token, not ({micro_batch_size}, {length})")
     if item_bytes not in (4, 8):
@@ -134,14 +139,19 @@ def step_memory(
     )
 
 
-def _check_known(model: ModelConfig) -> None:
-    unknown = [
-        name
-        for name in ("positions", "norm", "activation", "bias", "key_value_heads", "tied")
-        if name in model.to_dict()
-    ]
+def _check_known(model: ModelConfig, execution: Execution) -> None:
+    """The form is exact or it refuses."""
+    unknown = unknown_to_the_form(model, execution)
     if unknown:
         raise InputError(
-            f"the closed form of memory does not know {', '.join(f'{n} = {getattr(model, n)!r}' for n in unknown)}",
+            f"the closed form of memory does not know {', '.join(unknown)}",
             remedy="measuring.step_trace.trace_step(…, fake=True) counts the real step's bytes",
         )
+
+
+def unknown_to_the_form(model: ModelConfig, execution: Execution) -> tuple[str, ...]:
+    """Which parts are not the default's, in fp32 or fp64 with everything kept; none: the form holds."""
+    shape, parts = model.to_dict(), ("positions", "norm", "activation", "bias", "key_value_heads", "tied")
+    unknown = {name: shape[name] for name in parts if name in shape}
+    unknown |= {name: value for name, value in asdict(execution).items() if value != getattr(PLAIN, name)}
+    return tuple(f"{name} = {value!r}" for name, value in unknown.items())

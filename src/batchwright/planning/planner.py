@@ -1,13 +1,14 @@
 """From a model, a memory limit and a wished global batch to a geometry that fits, with the reason for every number.
 
-Guarantee: the returned micro-batch fits by the closed form (`memory`), one more row would not (or is not needed), and
-the global batch is the wished one, exactly. Price: a dozen evaluations of the formula. It is a prediction: confirm the
-chosen size with one traced or real step, and never read "fits" as "best": on a CPU the fastest micro-batch is often
-far smaller (`measuring.throughput`).
+Guarantee: the returned micro-batch fits by the closed form (`memory`) or by what is given in its stead, one more row
+would not (or is not needed), and the global batch is the wished one, exactly. Price: a dozen evaluations of the
+formula. It is a prediction: confirm the chosen size with one traced or real step, and never read "fits" as "best": on
+a CPU the fastest micro-batch is often far smaller (`measuring.throughput`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import InputError, ResourceError
@@ -15,6 +16,9 @@ from batchwright.foundation.units import format_bytes
 from batchwright.model.config import ModelConfig
 from batchwright.planning.memory import StepMemory, step_memory
 from batchwright.planning.moments import LossForm
+
+MemoryOfStep = Callable[[int, int, bool], StepMemory]
+"""(rows, T, whether the step accumulates) → its memory."""
 
 RESERVE_FRACTION = 0.15
 """Kept free for what an allocator reserves above the live bytes: 13–17 % in published GPU figures (a prior, not
@@ -53,11 +57,13 @@ def fit_geometry(
     isolate: bool = True,
     loss: LossForm = "chunked",
     observed: bool = False,
+    memory_of_step: MemoryOfStep | None = None,
     fastest_micro_batch_size: int | None = None,
     reserve_fraction: float = RESERVE_FRACTION,
 ) -> FittedGeometry:
     """The geometry of `global_batch_size` whose step fits into `memory_bytes` per rank less the reserve.
 
+    `memory_of_step` stands in for the closed form where that does not know the model or how it is run.
     `fastest_micro_batch_size` is a measurement, if there is one; it is followed as far as memory allows.
     Raises ResourceError, with what would fit, when not even one row does.
     """
@@ -67,7 +73,10 @@ def fit_geometry(
     share = -(-global_batch_size // world_size)
     usable = int(memory_bytes * (1 - reserve_fraction))
 
-    def memory_of(rows: int, length: int = length) -> StepMemory:
+    @cache
+    def memory_of(rows: int, length: int) -> StepMemory:
+        if memory_of_step is not None:
+            return memory_of_step(rows, length, rows < share)
         return step_memory(
             model,
             micro_batch_size=rows,
@@ -78,7 +87,7 @@ def fit_geometry(
             loss=loss,
         )
 
-    largest = _largest_fitting(memory_of, share, usable)
+    largest = _largest_fitting(lambda rows: memory_of(rows, length), share, usable)
     if largest == 0:
         raise _too_small(memory_of, length, usable, memory_bytes)
     wanted = largest if fastest_micro_batch_size is None else min(largest, fastest_micro_batch_size)
@@ -91,7 +100,7 @@ def fit_geometry(
         sequence_length=length,
         world_size=world_size,
     )
-    memory = memory_of(micro_batch)
+    memory = memory_of(micro_batch, length)
     return FittedGeometry(
         geometry=geometry,
         memory=memory,
@@ -105,7 +114,7 @@ def fit_geometry(
             memory_bytes=memory_bytes,
             reserve_fraction=reserve_fraction,
             fastest=fastest_micro_batch_size,
-            next_bytes=memory_of(largest + 1).peak_bytes if largest < share else None,
+            next_bytes=memory_of(largest + 1, length).peak_bytes if largest < share else None,
         ),
     )
 
@@ -118,7 +127,9 @@ def _largest_fitting(memory_of: Callable[[int], StepMemory], share: int, usable:
     """
     if memory_of(share).peak_bytes <= usable:
         return share
-    low, high = 0, share
+    if memory_of(1).peak_bytes > usable:
+        return 0
+    low, high = 1, share
     while high - low > 1:
         middle = (low + high) // 2
         if memory_of(middle).peak_bytes <= usable:
@@ -132,7 +143,7 @@ def _too_small(
     memory_of: Callable[[int, int], StepMemory], length: int, usable: int, memory_bytes: int
 ) -> ResourceError:
     memory = memory_of(1, length)
-    low, high = 0, length
+    low, high = 0, length if memory_of(1, 1).peak_bytes <= usable else 0  # else the weights alone are too many
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if memory_of(1, middle).peak_bytes <= usable else (low, middle)
@@ -156,7 +167,7 @@ def _reasons(
     fastest: int | None,
     next_bytes: int | None,
 ) -> tuple[Reason, ...]:
-    by_form = "closed form, planning.memory"
+    by_form = memory.source
     limit = (
         "the rank's whole share of the global batch fits"
         if next_bytes is None

@@ -126,12 +126,13 @@ def beta2_at_token_half_life(beta2: float, k: float) -> tuple[float, bool]:
     clipped).
 
     Marek et al. 2025 (arXiv 2507.07101). Assumes that the half-life in tokens, not in steps, is what matters. Clipped
-    to [0.95, 0.9999]: below, the average holds too few steps to be one; above, it never warms up in a short run.
+    to [0.95, 0.9999]: below, the average holds too few steps to be one; above, it never warms up in a short run. The
+    reference's own β₂ is always in range.
     """
     if not 0.0 < beta2 < 1.0:
         raise InputError(f"a half-life needs 0 < β₂ < 1, not {beta2}")
     wished = beta2**k
-    low, high = BETA2_RANGE
+    low, high = min(BETA2_RANGE[0], beta2), max(BETA2_RANGE[1], beta2)
     return min(max(wished, low), high), not low <= wished <= high
 
 

@@ -6,7 +6,7 @@ A directory beside the store, named by the hash of (store, split, packing, T, se
     segments.start    <i8  token address of each segment's first target (see `stored_tokens`)
     segments.length   <i4  its number of targets
     rows.first        <i8  first segment of each row, and one entry more: the number of segments
-    rows.targets      <i4  targets in each row; the rest of its T slots is padding
+    rows.targets      <i4  targets in each row: its segments' lengths, less what a loss mask leaves out of them
 
 Guarantee: every row has exactly T slots; what is laid and what is dropped make up what is stored; opened against
 another store, or with a file missing or exchanged, it is an error and never another order. Price: 12 bytes per segment
@@ -52,6 +52,8 @@ def describe_index(stored: StoredTokens, packing: Packing, sequence_length: int,
         "packing": packing.to_dict(),
         "sequence_length": sequence_length,
         "seed": seed,
+        # Only where there is one: indexes without keep the names they have.
+        **({"loss_mask": True} if stored.masks else {}),
     }
 
 
@@ -77,6 +79,7 @@ class SequenceIndex:
     row_firsts: ArrayFile
     row_targets: ArrayFile
     dropped: dict[str, int] = field(default_factory=dict[str, int])  # tokens by reason
+    masked_count: int = 0  # tokens laid into rows that the loss mask leaves out of the targets
 
     @classmethod
     def open(cls, directory: Path, stored: StoredTokens) -> "SequenceIndex":
@@ -96,6 +99,7 @@ class SequenceIndex:
                 origin=origin,
                 documents_cut=int(counts["documents_cut"]),
                 dropped={str(reason): int(count) for reason, count in counts["dropped"].items()},
+                masked_count=int(counts.get("masked", 0)),
                 starts=opened["segments.start"],
                 lengths=opened["segments.length"],
                 row_firsts=opened["rows.first"],
@@ -136,18 +140,29 @@ class SequenceIndex:
         return self.starts.count
 
     @property
-    def target_count(self) -> int:
-        """Targets per epoch: all tokens stored but those that the packing drops."""
+    def masked(self) -> bool:
+        """Whether its targets were counted by the store's loss mask; its batches then carry it."""
+        return bool(self.origin.get("loss_mask", False))
+
+    @property
+    def laid_count(self) -> int:
+        """Tokens per epoch that lie in a row: all that are stored but those that the packing drops."""
         return self.stored.token_count - sum(self.dropped.values())
+
+    @property
+    def target_count(self) -> int:
+        """Targets per epoch: all tokens laid but those that the loss mask leaves out."""
+        return self.laid_count - self.masked_count
 
     @property
     def padding_count(self) -> int:
         """Empty slots per epoch."""
-        return self.row_count * self.sequence_length - self.target_count
+        return self.row_count * self.sequence_length - self.laid_count
 
     @property
     def counts(self) -> dict[str, Any]:
-        """The ledger of one epoch: stored = targets + dropped (by reason); slots = targets + padding."""
+        """The ledger of one epoch: stored = targets + masked + dropped (by reason); slots = targets + masked + padding.
+        Without a loss mask there is no line for it."""
         return {
             "rows": self.row_count,
             "segments": self.segment_count,
@@ -158,6 +173,7 @@ class SequenceIndex:
             "documents_cut": self.documents_cut,
             "stored": self.stored.token_count,
             "dropped": dict(self.dropped),
+            **({"masked": self.masked_count} if self.masked else {}),
         }
 
     @property
@@ -225,3 +241,5 @@ def refuse_other_store(origin: dict[str, Any], stored: StoredTokens, where: str)
             where=where,
             remedy="build the index of this store anew; a checkpoint made with the old store needs the old store",
         )
+    if origin.get("loss_mask", False) and not stored.masks:
+        raise InputError("this sequence index counts a loss mask, the store here has none", where=where)

@@ -23,6 +23,7 @@ from batchwright.sequences.document_table import DocumentTable
 from batchwright.sequences.index import FILES, SequenceIndex, describe_index, seal_of
 from batchwright.sequences.index_parts import join_parts, part_tasks, remove_parts, run_parts
 from batchwright.sequences.ledger import Ledger
+from batchwright.sequences.loss_masks import LossMasks
 from batchwright.sequences.packing import BestFit, Packing, check_sequence_length
 from batchwright.sequences.row_writer import write_rows
 from batchwright.sequences.stored_tokens import Store, StoredTokens
@@ -80,22 +81,24 @@ def _build(
     executor: Executor | None,
     progress: Progress | None,
 ) -> None:
-    table = DocumentTable.of(stored)
+    table, masks = DocumentTable.of(stored), LossMasks.of(stored)
     table.verify()
+    if masks is not None:
+        masks.verify()
 
     def done(laid: int) -> None:
         if progress is not None:
             progress(laid, table.document_count)
 
-    tasks = [] if executor is None or packing.streams else part_tasks(table, packing, origin, parts)
+    tasks = [] if executor is None or packing.streams else part_tasks(table, masks, packing, origin, parts)
     if executor is not None and len(tasks) > 1:
         ledger = reduce(add, run_parts(tasks, executor, done))
         join_parts(tasks, directory)
     else:
         length = int(origin["sequence_length"])
         windows = packed_windows(table, packing, length, int(origin["seed"]))
-        ledger = write_rows(lambda name: directory / name, packing, length, windows, done)
-    ledger.check_against(stored)
+        ledger = write_rows(lambda name: directory / name, packing, length, windows, masks, done)
+    ledger.check_against(stored, masks)
     _write_manifest(directory, stored, origin, ledger)
     if parts.exists():
         remove_parts(parts)
@@ -109,6 +112,7 @@ def _write_manifest(directory: Path, stored: StoredTokens, origin: dict[str, Any
         origin=origin,
         documents_cut=ledger.documents_cut,
         dropped=ledger.dropped,
+        masked_count=ledger.masked,
         starts=files["segments.start"],
         lengths=files["segments.length"],
         row_firsts=files["rows.first"],

@@ -1,9 +1,9 @@
 """An index in parts: ranges of windows packed by tasks, on any engine, and joined.
 
 Guarantee: a part is named by everything that determines it (the index's description, the ends of the documents, the
-range of windows), so a part that is there is never made again, and the joined files are byte for byte those that one
-process writes. Price over building in one: every byte of the index is written twice. Only for packings whose windows
-stand alone; a part is ~4 million documents, about a second of work.
+loss masks, the range of windows), so a part that is there is never made again, and the joined files are byte for byte
+those that one process writes. Price over building in one: every byte of the index is written twice. Only for packings
+whose windows stand alone; a part is ~4 million documents, about a second of work.
 
     windows  0 … 63 │ 64 … 127 │ 128 …   →   PART.segments.start, … , PART.done.json   →   joined in order
 """
@@ -22,6 +22,7 @@ from batchwright.foundation.files import sync_directory, translated
 from batchwright.sequences.document_table import DocumentTable
 from batchwright.sequences.index import FILES, seal_of
 from batchwright.sequences.ledger import Ledger
+from batchwright.sequences.loss_masks import LossMasks
 from batchwright.sequences.packing import Packing, packing_from_dict
 from batchwright.sequences.row_writer import write_rows
 from batchwright.sequences.windows import packed_windows, window_count
@@ -32,17 +33,24 @@ _ITEMS_AT_ONCE = 1 << 18
 Done = Callable[[int], None]
 
 
-def part_tasks(table: DocumentTable, packing: Packing, origin: dict[str, Any], directory: Path) -> list[Task]:
+def part_tasks(
+    table: DocumentTable, masks: LossMasks | None, packing: Packing, origin: dict[str, Any], directory: Path
+) -> list[Task]:
     """The tasks of an index, in the order in which their results are joined."""
     count = window_count(packing, table.document_count)
     ends = [seal_of(file) for file in table.files]
     context = {"ends": [str(file.path) for file in table.files], "token_counts": list(table.token_counts)}
+    flags: dict[str, Any] = {}
+    if masks is not None:
+        flags["loss_masks"] = [seal_of(file) for file in masks.files]
+        context["masks"] = [str(file.path) for file in masks.files]
     return [
         Task(
             function=f"{__name__}:build_part",
             parameters={
                 "origin": origin,
                 "document_ends": ends,
+                **flags,
                 "first_window": first,
                 "stop_window": min(first + WINDOWS_PER_PART, count),
             },
@@ -66,7 +74,9 @@ def build_part(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
         first=parameters["first_window"],
         stop=parameters["stop_window"],
     )
-    return write_rows(lambda name: _of_part(prefix, name), packing, length, packed, lambda _: None).to_dict()
+    masks = [ArrayFile.open(Path(path), "mask", "<u1") for path in parameters.get("masks", ())]
+    flags = LossMasks(masks) if masks else None
+    return write_rows(lambda name: _of_part(prefix, name), packing, length, packed, flags, lambda _: None).to_dict()
 
 
 def run_parts(tasks: list[Task], executor: Executor, done: Done) -> list[Ledger]:

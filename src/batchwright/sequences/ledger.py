@@ -1,10 +1,10 @@
 """The ledger of an epoch: where every stored token and every slot of every row went.
 
-    stored = targets + dropped (by reason)          slots = rows · T = targets + padding
+    stored = targets + masked + dropped (by reason)          slots = rows · T = targets + masked + padding
 
 Guarantee: both sides of both equations are counted apart (documents' lengths against pieces laid, rows against how full
-each became), and a ledger that does not close is an error, never a rounded figure. Ledgers of parts add up. Price:
-~10 ns per document.
+each became, targets of pieces against those that the loss masks name), and a ledger that does not close is an error,
+never a rounded figure. Ledgers of parts add up. Price: ~10 ns per document.
 """
 
 from dataclasses import dataclass, field
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from batchwright.foundation.compiled import hot_loop
 from batchwright.foundation.errors import CorruptDataError
+from batchwright.sequences.loss_masks import LossMasks
 from batchwright.sequences.packing import Packed, Packing
 from batchwright.sequences.stored_tokens import StoredTokens
 
-_COUNTED = 10
+_COUNTED = 11
 _OVERFULL = -1
 _SUMS = (
     "documents",
@@ -26,6 +27,7 @@ _SUMS = (
     "documents_cut_needlessly",
     "stored",
     "targets",
+    "masked",
     "targets_without_start",
     "rows",
     "segments",
@@ -39,6 +41,7 @@ class Ledger:
 
     documents_cut             documents that do not lie in one piece, whole
     documents_cut_needlessly  of these, documents that would fit into a row of their own
+    masked                    tokens laid into rows that a loss mask leaves out of the targets; all dropped are dropped
     targets_without_start     targets whose row does not hold the beginning of their document
     """
 
@@ -48,6 +51,7 @@ class Ledger:
     documents_cut_needlessly: int = 0
     stored: int = 0
     targets: int = 0
+    masked: int = 0
     targets_without_start: int = 0
     rows: int = 0
     segments: int = 0
@@ -75,24 +79,33 @@ class Ledger:
 
     def check(self) -> None:
         """Raises CorruptDataError unless both equations hold."""
-        if self.stored != self.targets + self.dropped_count or any(count < 0 for count in self.dropped.values()):
+        laid = self.targets + self.masked
+        if self.stored != laid + self.dropped_count or min(self.masked, self.targets, *self.dropped.values(), 0) < 0:
             raise CorruptDataError(
-                f"the ledger of tokens does not close: {self.stored:,} stored, {self.targets:,} laid into rows, "
-                f"dropped {self.dropped}"
+                f"the ledger of tokens does not close: {self.stored:,} stored, {self.targets:,} targets, "
+                f"{self.masked:,} masked, dropped {self.dropped}"
             )
-        if self.slots != self.targets + self.padding:
+        if self.slots != laid + self.padding:
             raise CorruptDataError(
                 f"the ledger of slots does not close: {self.slots:,} slots, {self.targets:,} targets, "
-                f"{self.padding:,} empty"
+                f"{self.masked:,} masked, {self.padding:,} empty"
             )
 
-    def check_against(self, stored: StoredTokens) -> None:
-        """`check`, and the documents packed are those that the store's manifest counts. Raises CorruptDataError."""
+    def check_against(self, stored: StoredTokens, masks: LossMasks | None = None) -> None:
+        """`check`; the documents packed are those that the store's manifest counts, and the targets those that its
+        masks name, less what is dropped. Raises CorruptDataError."""
         self.check()
         if (self.documents, self.stored) != (stored.document_count, stored.token_count):
             raise CorruptDataError(
                 f"{self.documents:,} documents hold {self.stored:,} tokens; the store's manifest says "
                 f"{stored.document_count:,} and {stored.token_count:,}",
+                where=str(stored.directory),
+            )
+        named = stored.token_count if masks is None else masks.target_count
+        if not named - self.dropped_count <= self.targets <= named:
+            raise CorruptDataError(
+                f"the rows hold {self.targets:,} targets; the loss masks name {named:,}, {self.dropped_count:,} tokens "
+                "are dropped",
                 where=str(stored.directory),
             )
 
@@ -115,8 +128,8 @@ class Bookkeeper:
         self._filled = 0  # of the row begun last, 0 when it is full
         self._total = np.zeros(_COUNTED, np.int64)
 
-    def enter(self, lengths: NDArray[np.int64], packed: Packed) -> None:
-        """A window: its documents and where they were laid."""
+    def enter(self, lengths: NDArray[np.int64], packed: Packed, targets: NDArray[np.int32] | None = None) -> None:
+        """A window: its documents, where they were laid, and how many targets each piece has (None: all it holds)."""
         waits = np.zeros(lengths.shape[0], np.bool_)
         waits[packed.waiting] = True
         self._filled = _count(
@@ -125,6 +138,7 @@ class Bookkeeper:
             packed.document,
             packed.begin,
             packed.length,
+            packed.length if targets is None else targets,
             packed.row_first,
             self._sequence_length,
             self._filled,
@@ -135,7 +149,9 @@ class Bookkeeper:
 
     def ledger(self) -> Ledger:
         """Of all windows entered, as if the row begun last were padded now."""
-        documents, cut, needlessly, stored, missing, targets, orphans, rows, segments, padding = self._total.tolist()
+        documents, cut, needlessly, stored, missing, targets, masked, orphans, rows, segments, padding = (
+            self._total.tolist()
+        )
         if missing and self._reason is None:
             raise CorruptDataError(f"{missing:,} tokens were laid into no row by a packing that drops nothing")
         return Ledger(
@@ -145,6 +161,7 @@ class Bookkeeper:
             documents_cut_needlessly=needlessly,
             stored=stored,
             targets=targets,
+            masked=masked,
             targets_without_start=orphans,
             rows=rows,
             segments=segments,
@@ -160,6 +177,7 @@ def _count(
     document: NDArray[np.int64],
     begin: NDArray[np.int64],
     length: NDArray[np.int32],
+    weighing: NDArray[np.int32],
     row_first: NDArray[np.int64],
     sequence_length: int,
     filled: int,
@@ -168,16 +186,17 @@ def _count(
     """Add a window to `total`; how full the row begun last is (0: full), or `_OVERFULL`."""
     laid = np.zeros(lengths.shape[0], np.int64)
     pieces = np.zeros(lengths.shape[0], np.int32)
-    targets = orphans = padding = row = 0
+    targets = masked = orphans = padding = row = 0
     for k in range(document.shape[0]):
         if row < row_first.shape[0] and row_first[row] == k:
             padding += sequence_length - filled if filled else 0
             filled = 0
             row += 1
         filled += length[k]
-        targets += length[k]
+        targets += weighing[k]
+        masked += length[k] - weighing[k]
         if begin[k] > 0:
-            orphans += length[k]
+            orphans += weighing[k]
         laid[document[k]] += length[k]
         pieces[document[k]] += 1
         if filled > sequence_length:
@@ -195,7 +214,7 @@ def _count(
             cut += 1
             if lengths[i] <= sequence_length:
                 needlessly += 1
-    counted = (documents, cut, needlessly, stored, missing, targets, orphans, row, document.shape[0], padding)
+    counted = (documents, cut, needlessly, stored, missing, targets, masked, orphans, row, document.shape[0], padding)
     for n in range(len(counted)):
         total[n] += counted[n]
     return filled

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from batchwright.foundation.array_file import ArrayFileWriter
 from batchwright.sequences.index import FILES
 from batchwright.sequences.ledger import Bookkeeper, Ledger
+from batchwright.sequences.loss_masks import LossMasks
 from batchwright.sequences.packing import Packing
 from batchwright.sequences.windows import Window
 
@@ -32,9 +33,16 @@ class RowWriter:
         self._targets = 0
         self._row_starts = np.empty(0, np.int64)  # of the row begun last, in targets
 
-    def append(self, starts: NDArray[np.int64], lengths: NDArray[np.int32], row_first: NDArray[np.int64]) -> None:
-        """Segments in row order; `row_first` are the segments, of these, at which rows begin."""
-        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)]) + self._targets
+    def append(
+        self,
+        starts: NDArray[np.int64],
+        lengths: NDArray[np.int32],
+        targets: NDArray[np.int32],
+        row_first: NDArray[np.int64],
+    ) -> None:
+        """Segments in row order, with the targets of each; `row_first` are the segments, of these, at which rows
+        begin."""
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(targets, dtype=np.int64)]) + self._targets
         begun = np.concatenate([self._row_starts, before[row_first]])
         self._append("rows.first", row_first + self._files["segments.start"].count)
         self._append("rows.targets", np.diff(begun).astype(np.int32))
@@ -53,7 +61,12 @@ class RowWriter:
 
 
 def write_rows(
-    path_of: PathOf, packing: Packing, sequence_length: int, windows: Iterable[Window], done: Callable[[int], None]
+    path_of: PathOf,
+    packing: Packing,
+    sequence_length: int,
+    windows: Iterable[Window],
+    masks: LossMasks | None,
+    done: Callable[[int], None],
 ) -> Ledger:
     """Write these windows; `path_of` gives each file's place, `done` hears how many documents are laid so far."""
     books = Bookkeeper(packing, sequence_length)
@@ -62,8 +75,10 @@ def write_rows(
         writer = RowWriter(path_of, stack)
         for window in windows:
             packed = window.packed
-            books.enter(window.lengths, packed)
-            writer.append(window.starts[packed.document] + packed.begin, packed.length, packed.row_first)
+            starts = window.piece_starts
+            targets = packed.length if masks is None else masks.targets_in(starts, packed.length)
+            books.enter(window.lengths, packed, targets)
+            writer.append(starts, packed.length, targets, packed.row_first)
             laid += window.laid_count
             done(laid)
         writer.close()

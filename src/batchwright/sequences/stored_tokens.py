@@ -7,6 +7,8 @@ never a target itself.
     shard 0 payload  E a b c E d E        addresses 0 … 6       documents [1,5) [5,7)   as address ranges
     shard 1 payload  E f g E              addresses 7 … 10      document  [8,11)
 
+A shard may have a loss mask beside its tokens, a flag per item, guard included; where one has, all have.
+
 `Store`, `Split` and `Shard` say which attributes of a token store are read here; `StoredTokens.of` gathers them.
 """
 
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from batchwright.foundation.array_file import ArrayFile
+from batchwright.foundation.errors import CorruptDataError
 
 
 class Shard(Protocol):
@@ -77,6 +80,7 @@ class StoredTokens:
     token_count: int
     shards: tuple[Shard, ...]
     tokenizer: str = ""
+    masks: tuple[ArrayFile, ...] = ()  # a loss mask per shard, or none at all
 
     @classmethod
     def of(cls, store: Store, split: str = "train") -> "StoredTokens":
@@ -93,4 +97,16 @@ class StoredTokens:
             shards=tuple(found.shards),
             # Stores made elsewhere need not know; their ids are then told apart by vocabulary size and end alone.
             tokenizer=str(getattr(store, "tokenizer_hash", "")),
+            masks=_masks_of(found.shards, store.directory),
         )
+
+
+def _masks_of(shards: Sequence[Shard], directory: Path) -> tuple[ArrayFile, ...]:
+    # Stores made elsewhere need not know of masks.
+    found: list[ArrayFile | None] = [getattr(shard, "mask", None) for shard in shards]
+    masks = tuple(mask for mask in found if mask is not None)
+    if masks and len(masks) < len(shards):
+        raise CorruptDataError(
+            f"{len(masks)} of {len(shards)} shards have a loss mask", where=str(directory), remedy="import it again"
+        )
+    return masks

@@ -2,7 +2,7 @@
 
 Guarantee: an index that passes is the one that was built: its manifest and files are sealed, its segments lie inside
 the split's tokens, fill no row beyond T and add up to the targets that its ledger names. Price: one pass over 12
-bytes per segment and per row, ~1 GB per CPU-second.
+bytes per segment and per row, ~1 GB per CPU-second; where a loss mask counts, over its byte per token too.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ import numpy as np
 from batchwright.foundation.errors import BatchwrightError, CorruptDataError
 from batchwright.foundation.files import translated
 from batchwright.sequences.index import FILES, REBUILD, SequenceIndex, read_manifest
+from batchwright.sequences.loss_masks import LossMasks
 from batchwright.sequences.stored_tokens import Store, StoredTokens
 
 
@@ -51,7 +52,12 @@ def _check_rows(index: SequenceIndex) -> None:
     items = sum(shard.tokens.count for shard in index.stored.shards)
     if int(lengths.min()) < 1 or int(starts.min()) < 1 or int((starts + lengths).max()) > items:
         raise CorruptDataError("a segment lies outside the tokens of its split", where=where)
-    if not np.array_equal(np.add.reduceat(lengths, firsts[:-1], dtype=np.int64), targets):
+    filled = np.add.reduceat(lengths, firsts[:-1], dtype=np.int64)
+    masks = LossMasks.of(index.stored) if index.masked else None
+    if masks is not None:
+        masks.verify()
+    weighing = lengths if masks is None else masks.targets_in(starts, lengths)
+    if not np.array_equal(np.add.reduceat(weighing, firsts[:-1], dtype=np.int64), targets):
         raise CorruptDataError("the segments of a row do not add up to its targets", where=where)
-    if int(targets.max()) > index.sequence_length or int(targets.sum(dtype=np.int64)) != index.target_count:
+    if int(filled.max()) > index.sequence_length or int(targets.sum(dtype=np.int64)) != index.target_count:
         raise CorruptDataError("the targets of the rows do not add up to those of the index", where=where)

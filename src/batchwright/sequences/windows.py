@@ -34,6 +34,11 @@ class Window:
         """Documents laid into rows here."""
         return self.lengths.shape[0] - self.packed.waiting.shape[0]
 
+    @property
+    def piece_starts(self) -> NDArray[np.int64]:
+        """The token address of every piece's first token."""
+        return self.starts[self.packed.document] + self.packed.begin
+
 
 def window_count(packing: Packing, document_count: int) -> int:
     """How many windows these documents make."""

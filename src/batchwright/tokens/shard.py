@@ -5,7 +5,7 @@
     00000.documents   kind "documents", <i8       exclusive ends into .tokens, one per document; the first begins at 1
     00000.provenance  kind "provenance", 40 bytes a document: the `PROVENANCE` record below
     00000.mask        kind "mask", <u1, only where a loss mask was imported: item g is 1 where item g of .tokens is
-                      meant as a target, else 0; 0 for the guard. Stored and verified; batches do not read it yet
+                      meant as a target, else 0; 0 for the guard
 
 Reserved kind, not written yet: "signatures" (<u4, near-duplicate search).
 

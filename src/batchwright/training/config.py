@@ -6,12 +6,17 @@ any time, because the loss curve does not depend on them.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.fingerprint import fingerprint
 from batchwright.foundation.named_function import NAME
+from batchwright.model.execution import ActivationCheckpointing, Execution, Precision
 from batchwright.sequences.batch_rule import BatchRule, ConstantBatch, DoublingBatch, RampedBatch
+
+Decay = Literal["cosine", "linear", "constant", "wsd"]
+DecayShape = Literal["1-sqrt", "linear"]
+BatchScaling = Literal["none", "half-life", "sqrt", "malladi", "linear", "saturating", "decay-tau"]
 
 OPTIMIZERS = ("adamw", "sgd")
 LossForm = Literal["chunked", "whole"]
@@ -22,6 +27,7 @@ MOST_THREADS = 1024  # what no machine of today has; torch asked for a million b
 FREE_FIELDS = frozenset(
     {
         "micro_batch_size",
+        "activation_checkpointing",
         "evaluate_every_tokens",
         "checkpoint_every_tokens",
         "keep_checkpoints",
@@ -46,10 +52,18 @@ class TrainingConfig:
     ramp_tokens: int | None = None  # linear: the slots until the full batch; doubling: between one and the next
     seed: int = 0  # names the fresh weights
     isolate: bool = True  # documents in a row do not see each other
+    precision: Precision = "fp32"  # of the products; bf16 keeps weights, optimizer and loss in fp32
+    activation_checkpointing: ActivationCheckpointing = "none"  # what the backward recomputes instead of keeping it
+    compile: bool = False  # torch.compile of every layer
     loss: LossForm = "chunked"  # hold a few slots' logits at a time, or all of a micro-batch's
     warmup_tokens: int = 0  # linear from 0 to the peak
-    decay: Literal["cosine", "linear", "constant"] = "cosine"
+    decay: Decay = "cosine"  # wsd: warm-up, stable, decay
     final_fraction: float = 0.1  # the learning rate at the end ÷ the peak
+    decay_share: float = 0.2  # wsd: this last part of the tokens decays
+    decay_shape: DecayShape = "1-sqrt"  # wsd: how
+    scale_with_batch: BatchScaling = "none"  # the numbers below, as functions of the step's batch
+    reference_batch_size: int | None = None  # where they hold as written, sequences; none: at `global_batch_size`
+    half_batch_size: int | None = None  # saturating: where the learning rate is half of its limit, sequences
     optimizer: str = "adamw"  # or "sgd", or "package.module:function" (see `optimizer`)
     momentum: float = 0.9  # of SGD
     betas: tuple[float, float] = (0.9, 0.95)  # GPT-3's (arXiv 2005.14165, appendix B), a prior for its batch sizes
@@ -79,6 +93,8 @@ class TrainingConfig:
             "threads",
             "ramp_from",
             "ramp_tokens",
+            "reference_batch_size",
+            "half_batch_size",
         ):
             value = getattr(self, name)
             _need(value is None or value >= 1, name, value, "at least 1, or left out")
@@ -97,7 +113,13 @@ class TrainingConfig:
         _need(self.epsilon > 0, "epsilon", self.epsilon, "above 0")
         _need(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         _need(self.clip_norm is None or self.clip_norm > 0, "clip_norm", self.clip_norm, "above 0, or left out")
-        _need(self.decay in ("cosine", "linear", "constant"), "decay", self.decay, "cosine, linear or constant")
+        for name, choices in (("decay", Decay), ("decay_shape", DecayShape), ("scale_with_batch", BatchScaling)):
+            value, known = getattr(self, name), get_args(choices)
+            _need(value in known, name, value, f"{', '.join(known[:-1])} or {known[-1]}")
+        _need(0 < self.decay_share <= 1, "decay_share", self.decay_share, "above 0 and at most 1")
+        saturating = self.scale_with_batch == "saturating"
+        wanted = "given" if saturating else "left out (it belongs to scale_with_batch = 'saturating')"
+        _need((self.half_batch_size is not None) == saturating, "half_batch_size", self.half_batch_size, wanted)
         _need(self.loss in ("chunked", "whole"), "loss", self.loss, "chunked or whole")
         _need(self.parallel in ("ddp", "fsdp"), "parallel", self.parallel, "ddp or fsdp")
         _need(self.device in ("cpu", "cuda"), "device", self.device, "cpu or cuda")
@@ -107,11 +129,19 @@ class TrainingConfig:
                 remedy="all three of them, or none",
             )
         assert self.batch_rule  # checks its sizes
+        assert self.execution  # checks its choices
         if self.warmup_tokens >= self.tokens > 0:
             raise InputError(
                 f"the warm-up of {self.warmup_tokens:,} tokens fills the whole run of {self.tokens:,}",
                 remedy=f"warmup_tokens = {self.tokens // 50} (2 %)",
             )
+
+    @property
+    def execution(self) -> Execution:
+        """How the passes are carried out."""
+        return Execution(
+            activation_checkpointing=self.activation_checkpointing, precision=self.precision, compile=self.compile
+        )
 
     @property
     def batch_rule(self) -> BatchRule:

@@ -29,6 +29,7 @@ from batchwright.batches.step import Step
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.files import WriterLock
 from batchwright.model.config import ModelConfig
+from batchwright.model.prepared import prepare
 from batchwright.model.transformer import Transformer
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan, differing
@@ -45,6 +46,7 @@ from batchwright.training.optimizer import build_optimizer, optimizer_tensors
 from batchwright.training.parallel import Parallel, parallel_of
 from batchwright.training.ranks import Ranks, lost_ranks_named
 from batchwright.training.run_log import EMPTY_XXH3, RunLog
+from batchwright.training.same_run import differences
 from batchwright.training.step import StepObserver, StepRecord, train_step
 
 LOG_NAME = "metrics.jsonl"
@@ -192,6 +194,7 @@ class Trainer:
             self._check_same(progress, str(newest))
             loader.restore(progress.data)
         model = Transformer(self.model_config, seed=self.config.seed).to(ranks.device)
+        prepare(model, self.config.execution)
         objective = Objective(model, isolate=self.config.isolate, loss=self.config.loss)
         parallel = parallel_of(objective, self.config.parallel, ranks)
         run = _Run(
@@ -295,13 +298,13 @@ class Trainer:
 
     def _check_same(self, progress: Progress, where: str) -> None:
         """Refuse a checkpoint that this recipe did not make, and say in what it differs."""
-        theirs = {"model": progress.model, "training": progress.training}
-        differences = list(
-            differing(theirs, {"model": self.model_config.to_dict(), "training": self.config.same_run()})
-        )
-        if differences:
+        found = [
+            *(f"model.{each}" for each in differing(progress.model, self.model_config.to_dict())),
+            *(f"training.{each}" for each in differences(progress.training, self.config, tokens=progress.tokens)),
+        ]
+        if found:
             raise InputError(
-                f"the checkpoint belongs to another run: {'; '.join(differences)}",
+                f"the checkpoint belongs to another run: {'; '.join(found)}",
                 where=where,
                 remedy="put these values back, or train in a new run directory",
             )

@@ -37,14 +37,20 @@ class BatchView:
     token_bytes: Callable[[int], bytes]
     document_name: Callable[[int], str]
 
+    @property
+    def masked(self) -> NDArray[np.bool_]:
+        """(B, T): where a token is laid that the store's loss mask leaves out of the targets."""
+        return (self.documents >= 0) & ~self.loss_mask
+
     def to_json(self) -> dict[str, Any]:
-        """The arrays as nested lists."""
+        """The arrays as nested lists. `loss_mask` is false where padding is and where `masked` is true."""
         return {
             "step": self.step,
             "shape": list(self.inputs.shape),
             "inputs": self.inputs.tolist(),
             "targets": self.targets.tolist(),
             "loss_mask": self.loss_mask.tolist(),
+            "masked": self.masked.tolist(),
             "position_ids": self.position_ids.tolist(),
             "documents": self.documents.tolist(),
             "cu_seqlens": self.cu_seqlens.tolist(),

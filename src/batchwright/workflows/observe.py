@@ -172,9 +172,15 @@ def _memory_row(model: ModelConfig, training: TrainingConfig, rows: int, length:
         sequence_length=length,
         isolate=training.isolate,
         loss=training.loss,
+        execution=training.execution,
     )
     traced = trace_step(
-        wider, micro_batch_size=rows, sequence_length=length, isolate=training.isolate, loss=training.loss
+        wider,
+        micro_batch_size=rows,
+        sequence_length=length,
+        isolate=training.isolate,
+        loss=training.loss,
+        execution=training.execution,
     )
     return {
         "B": rows,

@@ -1,11 +1,12 @@
 """The picture of a (B, T) batch in a terminal: what the inputs to a Transformer are, seen at once.
 
 Two drawings of the same arrays. The *map* shows every row; one character stands for one or more slots, its letter
-and its hue for the document. The *slots* show the first rows closely: the text of every token and, under it, the id
-that the model reads. Guarantees: nothing relies on colour (documents have letters, `<|endoftext|>` is ■, padding is
-·); control, bidi and invisible characters are drawn, never sent to the terminal; a token that is only part of a
-character says which part. What is returned is rich's `Text`, a value: a terminal prints it in colour, a report takes
-its `.plain`. Price: milliseconds.
+and its hue for the document, ░ in that hue for slots whose target a loss mask leaves out. The *slots* show the first
+rows closely: the text of every token and, under it, the id that the model reads. Guarantees: nothing relies on colour
+(documents have letters, `<|endoftext|>` is ■, padding is ·, the id of a target left out stands in parentheses);
+control, bidi and invisible characters are drawn, never sent to the terminal; a token that is only part of a character
+says which part. What is returned is rich's `Text`, a value: a terminal prints it in colour, a report takes its
+`.plain`. Price: milliseconds.
 """
 
 import colorsys
@@ -23,7 +24,7 @@ from batchwright.workflows.look import BatchView
 
 GOLDEN_ANGLE_DEGREES = 137.508  # successive hues stay as far apart as they can, however many documents there are
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-END_OF_TEXT, PADDING = "■", "·"
+END_OF_TEXT, PADDING, MASKED = "■", "·", "░"
 MAP_ROWS = 32
 _END_STYLE = Style(color="white", bgcolor="black", bold=True, reverse=False)
 _PADDING_STYLE = Style(dim=True)
@@ -79,7 +80,8 @@ def _map_cell(view: BatchView, palette: Palette, row: int, part: slice) -> tuple
     if (documents < 0).all():
         return PADDING, _PADDING_STYLE
     document = int(documents[documents >= 0][0])
-    return palette.letter(document), palette.style(document)
+    learned = view.loss_mask[row, part].any()
+    return palette.letter(document) if learned else MASKED, palette.style(document)
 
 
 def draw_slots(view: BatchView, row: int, *, width: int, lines: int, labels: Sequence[str], first: int = 0) -> Text:
@@ -115,12 +117,13 @@ def _slots_of_a_line(
             word, style = f"{END_OF_TEXT} <|endoftext|>", _END_STYLE
         else:
             word, style = words[column], palette.style(document)
-        cells = 1 + max(cell_len(word), len(str(token)), len(str(target)))
+        following = f"({target})" if document >= 0 and not view.loss_mask[row, column] else str(target)
+        cells = 1 + max(cell_len(word), len(str(token)), len(following))
         if used + cells > width:
             break
         texts.append(_padded(word, cells), style)
         ids.append(f"{token:<{cells}}", style)
-        targets.append(f"{target:<{cells}}", _LABEL_STYLE)
+        targets.append(f"{following:<{cells}}", _LABEL_STYLE)
         used, column = used + cells, column + 1
     return (texts, ids, targets), column
 

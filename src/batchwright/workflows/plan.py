@@ -1,16 +1,24 @@
-"""What a recipe would need, before anything runs: geometry, peak memory by part, work. Closed forms only; no torch."""
+"""What a recipe would need, before anything runs: geometry, peak memory by part, work.
 
+Price: closed forms, milliseconds and no torch. Where the one of memory does not know the model's parts or how it is
+run, the real step is traced on fake tensors instead, seconds for each size that is tried, and the reasons say so.
+"""
+
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.units import format_bytes, format_seconds
+from batchwright.model.config import ModelConfig
 from batchwright.planning.compute import run_flops, step_compute
 from batchwright.planning.hardware import this_machine
-from batchwright.planning.memory import PARTS, StepMemory, step_memory
-from batchwright.planning.planner import FittedGeometry, Reason, fit_geometry
+from batchwright.planning.memory import PARTS, StepMemory, step_memory, unknown_to_the_form
+from batchwright.planning.planner import FittedGeometry, MemoryOfStep, Reason, fit_geometry
 from batchwright.recipe import Recipe
 from batchwright.sequences.batch_rule import steps_within
+from batchwright.training.config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +51,7 @@ class RunPlan:
             "fits": self.fits,
             "peak_bytes": self.memory.peak_bytes,
             "peak_moment": self.memory.peak.name,
+            "memory_source": self.memory.source,
             "parts": self.memory.peak.parts,
             "phase_peaks": self.memory.phase_peaks,
             "hidden_bytes": self.memory.hidden_bytes,
@@ -105,19 +114,13 @@ def plan_run(
         sequence_length=training.sequence_length,
         world_size=world_size,
     )
+    memory_of_step = _memory_of(model, training)
     available = this_machine().available_bytes if memory_bytes is None else memory_bytes
     steps, slots = steps_within(training.batch_rule, sequence_length=training.sequence_length, slots=training.tokens)
     return RunPlan(
         recipe=recipe,
         geometry=geometry,
-        memory=step_memory(
-            model,
-            micro_batch_size=training.micro_batch_size,
-            sequence_length=training.sequence_length,
-            accumulates=geometry.accumulation > 1,
-            isolate=training.isolate,
-            loss=training.loss,
-        ),
+        memory=memory_of_step(training.micro_batch_size, training.sequence_length, geometry.accumulation > 1),
         fitted=fit_geometry(
             model,
             global_batch_size=training.global_batch_size,
@@ -126,6 +129,7 @@ def plan_run(
             world_size=world_size,
             isolate=training.isolate,
             loss=training.loss,
+            memory_of_step=memory_of_step,
             fastest_micro_batch_size=fastest_micro_batch_size,
         ),
         memory_bytes=available,
@@ -133,4 +137,22 @@ def plan_run(
         flops=run_flops(model, tokens=slots, sequence_length=training.sequence_length),
         attention_share=step_compute(model, geometry).attention_share,
         seconds=None if tokens_per_second is None else slots / tokens_per_second,
+    )
+
+
+def _memory_of(model: ModelConfig, training: TrainingConfig) -> MemoryOfStep:
+    """The closed form where it holds, else the trace, the only thing here that needs torch."""
+    if unknown_to_the_form(model, training.execution):
+        from batchwright.measuring.step_trace import traced_memory
+
+        memory: Callable[..., StepMemory] = partial(traced_memory, execution=training.execution)
+    else:
+        memory = step_memory
+    return lambda rows, length, accumulates: memory(
+        model,
+        micro_batch_size=rows,
+        sequence_length=length,
+        accumulates=accumulates,
+        isolate=training.isolate,
+        loss=training.loss,
     )

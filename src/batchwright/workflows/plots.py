@@ -82,12 +82,14 @@ def plot_coverage(result: Json, path: Path) -> None:
     stored = np.array([total["stored"] for total in totals], np.float64)
     orphans = np.array([total["targets_without_start"] for total in totals], np.float64)
     dropped = np.array([sum(total["dropped"].values()) for total in totals], np.float64)
-    _stack(
-        tokens,
-        names,
-        {"with their start": stored - orphans - dropped, "without their start": orphans, "dropped": dropped},
-        stored,
-    )
+    masked = np.array([total["masked"] for total in totals], np.float64)
+    parts = {
+        "with their start": stored - orphans - dropped - masked,
+        "without their start": orphans,
+        "dropped": dropped,
+        **({"masked": masked} if masked.any() else {}),
+    }
+    _stack(tokens, names, parts, stored)
     tokens.set_title("stored tokens")
     count = np.array([total["documents"] for total in totals], np.float64)
     cut = np.array([total["documents_cut"] for total in totals], np.float64)
@@ -117,7 +119,7 @@ def plot_coverage(result: Json, path: Path) -> None:
 def _stack(axes: Any, names: Sequence[str], parts: Mapping[str, NDArray[np.float64]], whole: Any) -> None:
     """One bar per name, cut into its parts, in per cent of the whole."""
     places, left = np.arange(len(names)), np.zeros(len(names))
-    for (label, part), colour in zip(parts.items(), (COLOURS[0], COLOURS[1], COLOURS[2]), strict=True):
+    for (label, part), colour in zip(parts.items(), COLOURS, strict=False):
         percent = 100 * part / whole
         axes.barh(places, percent, left=left, color=colour, label=label, height=0.62)
         for place, begin, width in zip(places, left, percent, strict=True):
@@ -128,7 +130,7 @@ def _stack(axes: Any, names: Sequence[str], parts: Mapping[str, NDArray[np.float
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("%")
-    axes.legend(fontsize=8, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    axes.legend(fontsize=8, frameon=False, ncols=len(parts), loc="upper center", bbox_to_anchor=(0.5, -0.18))
 
 
 def _draw_stretches(axes: Any, each: Json, colour: str) -> None:

@@ -25,6 +25,7 @@ from batchwright.training.run_log import read_log
 from batchwright.training.step import StepObserver, StepRecord
 from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, RunResult, Trainer
 from batchwright.workflows.data import open_index
+from batchwright.workflows.hyper_parameters import hyper_parameter_rule
 
 RECIPE_NAME = "recipe.toml"
 _BYTES_PER_WEIGHT = 16  # fp32: the weight, its gradient and AdamW's two moments
@@ -39,7 +40,7 @@ class RunData:
     store: TokenStore
     plan: Plan
     validation: SequenceIndex | None
-    validation_bytes_per_token: float | None
+    validation_bytes_per_token: float | None  # None: ids that were imported have no text, with or without loss masks
 
 
 def open_data(recipe: Recipe) -> RunData:
@@ -68,7 +69,7 @@ def open_data(recipe: Recipe) -> RunData:
             seed=recipe.data.seed,
         ),
         validation=open_index(store, split="validation", **wanted) if held_out.documents else None,
-        validation_bytes_per_token=held_out.text_bytes / held_out.tokens if held_out.tokens else None,
+        validation_bytes_per_token=held_out.text_bytes / held_out.tokens if held_out.text_bytes else None,
     )
 
 
@@ -112,6 +113,7 @@ def train(
             run_directory=run_directory,
             validation=data.validation,
             validation_bytes_per_token=data.validation_bytes_per_token,
+            hyper_parameters=hyper_parameter_rule(recipe.training),
             observers=observers,
             on_record=on_record,
             ranks=ranks,

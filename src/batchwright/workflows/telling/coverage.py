@@ -61,13 +61,15 @@ def _verdicts(chosen: Json, say: Say) -> Iterator[str]:
     total, late = chosen["total"], chosen["marginal_drop"]
     dropped = _dropped(total)
     yield say(
-        "coverage.drops" if dropped else "coverage.drops_nothing",
+        "coverage.drops" if dropped else "coverage.lays_everything" if total["masked"] else "coverage.drops_nothing",
         packing=_name(chosen),
         tokens=f"{dropped:,}",
         share=share(dropped, total["stored"]),
     )
     if dropped and late > GROWS * dropped / total["stored"]:
         yield say("coverage.drop_grows", late=f"{late:.1%}", share=share(dropped, total["stored"]))
+    if total["masked"]:
+        yield say("coverage.masks", tokens=f"{total['masked']:,}", share=share(total["masked"], total["stored"]))
     needless = total["documents_cut_needlessly"]
     yield say(
         "coverage.cuts_needlessly" if needless else "coverage.cuts_only_long",
@@ -81,10 +83,13 @@ def _ledger(total: Json, say: Say) -> Grid:
         (say("coverage.dropped_as", reason=say(f"coverage.reason.{reason}")), f"− {count:,}")
         for reason, count in total["dropped"].items()
     ]
+    masked = total["masked"]
     rows = (
         (say("coverage.stored"), f"{total['stored']:,}"),
         *reasons,
+        *([(say("coverage.masked"), f"− {masked:,}")] if masked else []),
         (say("coverage.targets"), f"= {total['targets']:,}"),
+        *([(say("coverage.masked_slots"), f"+ {masked:,}")] if masked else []),
         (say("coverage.empty"), f"+ {total['padding']:,}"),
         (say("coverage.slots"), f"= {total['slots']:,}"),
     )

@@ -29,6 +29,8 @@ def tell_batch(
     if rows > drawn:
         yield say("picture.more_rows", rows=rows - drawn)
     yield say("picture.key") if slots == 1 else say("picture.key.compressed", slots=slots)
+    if view.masked.any():
+        yield say("picture.masked", masked=f"{view.masked.sum():,}", tokens=f"{(view.documents >= 0).sum():,}")
     yield Picture(text=draw_legend(view, width=width, limit=LEGEND_LINES))
     labels = tuple(say(key) for key in ("slots.text", "slots.id", "slots.target"))
     for row, first in close:
@@ -78,7 +80,7 @@ def _a_beginning(view: BatchView) -> tuple[int, int]:
 
 
 def tell_padding(ledger: Mapping[str, Any], say: Say) -> str:
-    """How much of an epoch's slots is padding, how many documents had to be cut, and what is dropped."""
+    """How much of an epoch's slots is padding, how many documents had to be cut, what is dropped and what is masked."""
     told = say(
         "batch.padding" if ledger["padding"] else "batch.no_padding",
         rows=f"{ledger['rows']:,}",
@@ -88,11 +90,11 @@ def tell_padding(ledger: Mapping[str, Any], say: Say) -> str:
         cut=f"{ledger['documents_cut']:,}",
         documents=f"{ledger['documents']:,}",
     )
-    dropped = sum(ledger.get("dropped", {}).values())
-    if not dropped:
-        return told
-    share = _share(dropped, ledger["stored"])
-    return " ".join([told, say("batch.dropped", tokens=f"{dropped:,}", share=share)])
+    lost = {"batch.dropped": sum(ledger.get("dropped", {}).values()), "batch.masked": ledger.get("masked", 0)}
+    more = [
+        say(key, tokens=f"{tokens:,}", share=_share(tokens, ledger["stored"])) for key, tokens in lost.items() if tokens
+    ]
+    return " ".join([told, *more])
 
 
 def _share(part: int, whole: int) -> str:

@@ -54,8 +54,9 @@ def tell_cell(trace: CellTrace, say: Say) -> Iterator[Block]:
     if cell.segment is None or cell.origin is None or cell.token is None or trace.text_offset is None:
         rows.append(("trace.target", say("trace.filler" if cell.row < 0 else "trace.padding")))
     else:
+        target = f"{cell.target_id:,}  {visible(trace.text_of(cell.target_id))}"
         rows += [
-            ("trace.target", f"{cell.target_id:,}  {visible(trace.text_of(cell.target_id))}"),
+            ("trace.target", say("trace.masked", target=target) if cell.masked else target),
             ("trace.document", f"{cell.segment.document:,}"),
             ("trace.token", f"{cell.token:,}"),
             ("trace.text_offset", f"{trace.text_offset:,}"),
