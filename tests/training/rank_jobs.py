@@ -1,5 +1,7 @@
 """What the ranks of a test do: called in forked processes by `rank_nursery`, each with its `Ranks`; returns JSON."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,15 +11,20 @@ import torch
 from batchwright.batches.certificate import combined
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import BatchwrightError
+from batchwright.measuring.noise_monitor import NoiseMonitor
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 from batchwright.sequences.plan import Plan
+from batchwright.training.checkpoint import read_progress, restore
+from batchwright.training.checkpoint_write import Checkpoints, CheckpointWriter
 from batchwright.training.config import TrainingConfig
+from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import Objective
+from batchwright.training.optimizer import build_optimizer, optimizer_tensors
 from batchwright.training.parallel import Replicas, parallel_of
 from batchwright.training.ranks import Ranks
 from batchwright.training.slices import whole
-from batchwright.training.step import StepRecord, accumulate_gradient
+from batchwright.training.step import StepRecord, accumulate_gradient, train_step
 from batchwright.training.trainer import Trainer
 from tests.training.counting_store import VOCABULARY, counting_indexes
 from tests.training.fake_steps import FakeMicroBatch, FakeStep, step_of, whole_batch
@@ -127,8 +134,63 @@ def train(
         validation=indexes[1],
         ranks=ranks,
     )
+    if "ask_at" in own or "die_at" in own:
+        monitor = SignalAt(own.get("ask_at"), own.get("die_at"))
+        monitor.watch(trainer)
     result = trainer.run(until_step=until_step)
     return {"reason": result.reason, "step": result.step, "resumed_from": result.resumed_from}
+
+
+class SignalAt:
+    """Has this rank be asked to end, or killed, after it made a step."""
+
+    def __init__(self, ask_at: int | None, die_at: int | None) -> None:
+        self._at = {ask_at: signal.SIGTERM, die_at: signal.SIGKILL}
+
+    def watch(self, trainer: Trainer) -> None:
+        step = trainer._step  # what happens on every rank; records are heard on the first one alone
+
+        def watched(run: Any, batches: Any) -> None:
+            step(run, batches)
+            if run.step in self._at:
+                os.kill(os.getpid(), self._at[run.step])
+
+        trainer._step = watched  # type: ignore[method-assign]
+
+
+def save_again(ranks: Ranks, *, store: str, run: str, form: str) -> int:
+    """Restore the newest checkpoint in this form, and write it anew beside the others."""
+    newest = Checkpoints(Path(run) / "checkpoints").newest()
+    assert newest is not None
+    progress = read_progress(newest, ranks)
+    model = Transformer(MODEL, seed=9)
+    parallel_of(Objective(model), form, ranks)  # type: ignore[arg-type]
+    optimizer = build_optimizer(model, TRAINING)
+    restore(newest, model, optimizer)
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    writer = CheckpointWriter(Checkpoints(Path(run) / "again"), ranks)
+    writer.write(progress, weights, optimizer_tensors(model, optimizer))
+    writer.finish()
+    return progress.step
+
+
+def noise(ranks: Ranks) -> list[float]:
+    """(noise scale in tokens, steps) of a few steps at frozen weights."""
+    objective = Objective(Transformer(SHAPE, seed=5, dtype=torch.float64))
+    parallel, monitor = parallel_of(objective, "ddp", ranks), NoiseMonitor(ranks=ranks)
+    optimizer = build_optimizer(objective.model, replace(TRAINING, sequence_length=12))
+    for number in range(1, 7):
+        train_step(
+            objective,
+            optimizer,
+            part_of(ranks, 8, 2, number),
+            step=number,
+            tokens_before=0,
+            hyper_parameters=HyperParameters(learning_rate=0.0),
+            parallel=parallel,
+            observers=[monitor],
+        )
+    return [monitor.estimate().tokens, monitor.steps]
 
 
 def messages(ranks: Ranks) -> dict[str, Any]:
