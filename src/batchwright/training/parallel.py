@@ -89,6 +89,10 @@ class Parallel(Protocol):
         """Around forward and backward of a micro-batch. After the last one the gradients are those of all ranks."""
         ...
 
+    def rest(self) -> None:
+        """After forwards without a backward: the model's parameters are those again that the optimizer knows."""
+        ...
+
 
 class OneProcess:
     """A run that is alone."""
@@ -103,6 +107,9 @@ class OneProcess:
         self, *, last: bool, watched: LocalGradients | None = None
     ) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
+
+    def rest(self) -> None:
+        return None
 
 
 class Replicas:
@@ -129,6 +136,9 @@ class Replicas:
                 yield
         finally:
             self._watched = None
+
+    def rest(self) -> None:
+        return None
 
     def _sum(self, state: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:  # pyright: ignore[reportPrivateImportUsage]
         """In place of DDP's mean."""
@@ -178,6 +188,10 @@ class Shards:
             )
         self._module.set_requires_gradient_sync(last)
         yield
+
+    def rest(self) -> None:
+        # The outermost module keeps its weights whole after a forward, for the backward that usually follows.
+        self._module.reshard()
 
 
 def parallel_of(objective: Objective, form: ParallelForm, ranks: Ranks) -> Parallel:

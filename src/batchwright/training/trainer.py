@@ -256,6 +256,7 @@ class Trainer:
             bytes_per_token=self._bytes_per_token,
             ranks=self._ranks,
         )
+        run.parallel.rest()
         self._record(run, run.evaluation)
 
     def _record(self, run: _Run, record: StepRecord | Evaluation) -> None:
@@ -313,6 +314,7 @@ class Trainer:
 def _tensors(run: _Run) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """(weights, optimizer state) by name, as this rank holds them."""
     model = run.parallel.objective.model
+    assert run.optimizer.state.keys() <= set(model.parameters()), "state of a parameter that the model does not have"
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
     return weights, optimizer_tensors(model, run.optimizer)
 
