@@ -158,3 +158,71 @@ def test_a_ramp_is_named_by_three_keys(tmp_path: Path, demo: str) -> None:
     assert load(tmp_path, demo, *settings).training.batch_rule.size_at(4000) == 4
     with pytest.raises(RecipeError, match="ramp_from = None"):
         load(tmp_path, demo, *settings[::2])
+
+
+FOREIGN = """
+[training]
+global_batch_size = 2
+micro_batch_size = 1
+sequence_length = 16
+tokens = 64
+learning_rate = 1e-3
+
+[model]
+"""
+
+
+def test_a_function_s_model_keeps_its_arguments_and_survives_a_round_trip(tmp_path: Path) -> None:
+    text = (
+        f'{FOREIGN}function = "mine:build"\nvocabulary_size = 61\narguments = {{ width = 8, form = {{ deep = 2 }} }}\n'
+    )
+    recipe = load(tmp_path, text, "model.arguments.width=16")
+    assert recipe.model.to_dict() == {
+        "function": "mine:build",
+        "vocabulary_size": 61,
+        "sequence_length": 16,
+        "arguments": {"width": 16, "form": {"deep": 2}},
+    }
+    assert load(tmp_path, recipe.to_toml()) == recipe
+    with pytest.raises(RecipeError, match="names a foreign one"):
+        assert recipe.shape
+
+
+def test_a_config_json_is_a_model_by_its_path_or_in_the_recipe_itself(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"model_type": "qwen3", "vocab_size": 61, "max_position_embeddings": 32}')
+    by_path = load(tmp_path, f'{FOREIGN}hugging_face = "{config}"\n')
+    inside = load(
+        tmp_path,
+        f'{FOREIGN}[model.hugging_face]\nmodel_type = "qwen3"\nvocab_size = 61\nmax_position_embeddings = 32\n',
+    )
+    assert by_path.model.hash == inside.model.hash
+    assert by_path.model.vocabulary_size == 61
+    assert load(tmp_path, by_path.to_toml()) == by_path
+    assert load(tmp_path, inside.to_toml()) == inside
+    assert (
+        load(tmp_path, f'{FOREIGN}hugging_face = "{config}"\n', "model.vocabulary_size=99").model.config["vocab_size"]
+        == 99
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ('hugging_face = "nowhere/config.json"', "there is no such file"),
+        ('hugging_face = { model_type = "x", vocab_size = 9, auto_map = { a = "b" } }', "code of its own"),
+        ("hugging_face = { vocab_size = 9 }", "states no model_type"),
+        ('hugging_face = { model_type = "x" }', "states no vocab_size"),
+        ('hugging_face = { model_type = "x", vocab_size = 9, n_positions = 8 }', "positions end at 8"),
+        ('hugging_face = { model_type = "x", vocab_size = 9 }\nwidth = 8', "unknown key 'width'"),
+        ('hugging_face = { model_type = "x", vocab_size = 9 }\nfunction = "a:b"', "both hugging_face and function"),
+        ('function = "a.b"\nvocabulary_size = 9', "does not name a function"),
+        ('function = "a:b"', "model.vocabulary_size is missing"),
+        ('function = "a:b"\nvocabulary_size = 9\narguments = 3', "must be a table"),
+        ('function = "a:b"\nvocabulary_size = 9\narguments = { vocabulary_size = 3 }', "stands in .model. itself"),
+    ],
+)
+def test_a_foreign_model_that_is_none_is_refused(tmp_path: Path, model: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words) as caught:
+        load(tmp_path, FOREIGN + model)
+    assert "recipe.toml" in str(caught.value) or "nowhere" in str(caught.value)

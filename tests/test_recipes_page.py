@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchwright.model.config import ModelConfig
-from batchwright.recipe import DataRecipe, SourceRecipe
+from batchwright.recipe import DataRecipe, SourceRecipe, StageRecipe
 from batchwright.training.config import TrainingConfig
 
 PAGE = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
@@ -20,8 +20,13 @@ PARTS = dict(re.findall(r"^## \[(\w+)\](.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.M
 def test_a_table_of_the_page_is_the_table_of_the_recipe(table: str, owner: type) -> None:
     rows = re.findall(r"^\| (`.+?) \|", PARTS[table], re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    assert named == {field.name for field in fields(owner)} - {"sources"}
+    assert named == {field.name for field in fields(owner)} - {"sources", "stages"}
 
 
 def test_the_table_of_a_source_shows_each_of_its_keys() -> None:
     assert {field.name for field in fields(SourceRecipe)} <= set(re.findall(r"^(\w+) =", PARTS["data"], re.MULTILINE))
+
+
+def test_every_key_of_a_stage_is_on_the_page() -> None:
+    named = {field.name for field in fields(StageRecipe)} - {"sources"}
+    assert named <= set(re.findall(r"\b(\w+)\b", PARTS["data"]))

@@ -43,6 +43,7 @@ _HOMES = {
     "measuring.coverage": ("CoverageSource", "measure_coverage"),
     "measuring.noise_monitor": ("NoiseMonitor",),
     "model.config": ("ModelConfig",),
+    "model.description": ("FunctionModel", "HuggingFaceModel"),
     "model.isolation": ("attend",),
     "model.transformer": ("Transformer",),
     "recipe": ("Recipe", "load_recipe"),
@@ -91,6 +92,8 @@ if TYPE_CHECKING:
     from batchwright.measuring.coverage import measure_coverage as measure_coverage
     from batchwright.measuring.noise_monitor import NoiseMonitor as NoiseMonitor
     from batchwright.model.config import ModelConfig as ModelConfig
+    from batchwright.model.description import FunctionModel as FunctionModel
+    from batchwright.model.description import HuggingFaceModel as HuggingFaceModel
     from batchwright.model.isolation import attend as attend
     from batchwright.model.transformer import Transformer as Transformer
     from batchwright.recipe import Recipe as Recipe

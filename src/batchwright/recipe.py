@@ -22,6 +22,7 @@ import tomli_w
 from batchwright.foundation.errors import BatchwrightError, RecipeError, nearest
 from batchwright.foundation.units import parse_count
 from batchwright.model.config import ModelConfig
+from batchwright.model.description import FunctionModel, HuggingFaceModel
 from batchwright.training.config import TrainingConfig
 
 ENVIRONMENT_PREFIX = "BATCHWRIGHT_"
@@ -42,6 +43,31 @@ class SourceRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageRecipe:
+    """From some place on other data or another batch: [[data.stages]]. What is left out stays as it was."""
+
+    at_position: int | None = None  # where it begins: one of the three
+    at_tokens: int | None = None  # the first step that begins after so many slots
+    at_step: int | None = None  # after so many updates
+    sources: tuple[SourceRecipe, ...] = ()  # all of them, with their new weights
+    sequence_length: int | None = None  # T
+    global_batch_size: int | None = None  # sequences per update
+    seed: int | None = None  # of the order of the rows, from each source's next epoch on
+
+    def __post_init__(self) -> None:
+        places = [self.at_position, self.at_tokens, self.at_step]
+        if sum(place is not None for place in places) != 1:
+            raise RecipeError(
+                f"a stage begins at_position {places[0]}, at_tokens {places[1]}, at_step {places[2]}",
+                remedy="say one of the three",
+            )
+        for name in ("at_position", "at_tokens", "at_step", "sequence_length", "global_batch_size"):
+            value, least = getattr(self, name), 0 if name.startswith("at_") else 1
+            if value is not None and value < least:
+                raise RecipeError(f"{name} of a stage is {value}", remedy=f"{least} or more")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataRecipe:
     """Where the tokens lie and how they become rows."""
 
@@ -49,13 +75,20 @@ class DataRecipe:
     packing: Literal["best-fit", "concatenate", "best-fit-truncated", "start-aligned"] = "best-fit"
     sources: tuple[SourceRecipe, ...] = ()  # instead of `store`: several, mixed; the first one's held-out rows validate
     seed: int = 0  # names the order of the rows; the weights have their own seed in [training]
+    stages: tuple[StageRecipe, ...] = ()  # in order; appended while a run lasts, never edited once they have begun
+    skip: tuple[tuple[int, int], ...] = ()  # [first, stop) positions that nobody eats
+
+    def __post_init__(self) -> None:
+        for first, stop in self.skip:
+            if not 0 <= first < stop:
+                raise RecipeError(f"skip holds [{first}, {stop}]", remedy="[first, stop] with first below stop, from 0")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything a run is described by."""
 
-    model: ModelConfig
+    model: ModelConfig | HuggingFaceModel | FunctionModel  # the last two by the key that names them
     training: TrainingConfig
     data: DataRecipe = field(default_factory=DataRecipe)
 
@@ -66,6 +99,23 @@ class Recipe:
                 f"{self.model.sequence_length:,}",
                 remedy="leave [model] sequence_length out: it then follows [training]",
             )
+        longest = max((stage.sequence_length or 0 for stage in self.data.stages), default=0)
+        if longest > self.model.sequence_length:
+            raise RecipeError(
+                f"a stage has rows of {longest:,} tokens, the model reads {self.model.sequence_length:,}",
+                remedy=f"[model] sequence_length = {longest}",
+            )
+
+    @property
+    def shape(self) -> ModelConfig:
+        """The model as our own shape, for whatever knows its every tensor. Raises RecipeError for a foreign one."""
+        if isinstance(self.model, ModelConfig):
+            return self.model
+        raise RecipeError(
+            "the closed forms know batchwright's own Transformer, and [model] names a foreign one",
+            remedy="train a few steps with --set training.micro_batch_size=… and see: the run says when memory ends, "
+            "and batchwright measure throughput how fast each size is",
+        )
 
     def to_table(self) -> Table:
         """The tree as plain tables, without the keys whose value is None (TOML has no such value)."""
@@ -181,10 +231,28 @@ class _Layers:
         if origin in (Union, types.UnionType):
             if value is None or (value == "none" and types.NoneType in arguments):
                 return None
-            return self._value(next(a for a in arguments if a is not types.NoneType), value, address)
+            return self._value(self._alternative(arguments, value, address), value, address)
+        if origin is dict:
+            if not isinstance(value, dict):
+                raise self._wrong(address, "a table", value)
+            return cast(object, value)
         if origin is tuple:
             return self._tuple(arguments, value, address)
         return self._scalar(kind, value, address)
+
+    def _alternative(self, kinds: tuple[Any, ...], value: object, address: Address) -> Any:
+        """Which of several kinds is meant. Of several tables the one whose first field is there, else the first."""
+        fitting = [
+            kind for kind in kinds if isinstance(value, dict) == (is_dataclass(kind) or get_origin(kind) is dict)
+        ]
+        fitting = [kind for kind in fitting or kinds if kind is not types.NoneType]
+        marks = {fields(kind)[0].name: kind for kind in fitting[1:] if is_dataclass(kind)}
+        named = [mark for mark in marks if isinstance(value, dict) and mark in value]
+        if len(named) > 1:
+            raise RecipeError(
+                f"[{'.'.join(address)}] has both {' and '.join(named)}", where=self.file, remedy="one of them"
+            )
+        return marks[named[0]] if named else fitting[0]
 
     def _dataclass(self, kind: type, value: object, address: Address) -> object:
         if not isinstance(value, dict):
@@ -196,7 +264,7 @@ class _Layers:
                 raise self._unknown((*address, key), known)
         for each in fields(kind):
             required = each.default is MISSING and each.default_factory is MISSING
-            if each.init and required and each.name not in table and not is_dataclass(hints[each.name]):
+            if each.init and required and each.name not in table and not _is_table(hints[each.name]):
                 raise RecipeError(
                     f"{'.'.join((*address, each.name))} is missing, and it has no default",
                     where=self.file,
@@ -205,7 +273,7 @@ class _Layers:
         given = {
             name: self._value(hints[name], table.get(name, {}), (*address, name))
             for name in known
-            if name in table or (is_dataclass(hints[name]))
+            if name in table or _is_table(hints[name])
         }
         try:
             return kind(**given)
@@ -259,6 +327,13 @@ class _Layers:
             return value
         names = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
         raise self._wrong(address, names.get(kind, str(kind)), value)
+
+
+def _is_table(kind: Any) -> bool:
+    """Whether TOML writes it as a table that may also be left out."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return any(is_dataclass(argument) for argument in get_args(kind))
+    return is_dataclass(kind)
 
 
 def _without_none(value: object) -> object:

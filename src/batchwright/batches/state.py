@@ -1,8 +1,9 @@
 """The state of a loader as JSON: a position, the hash of the plan it counts in, and words about that plan.
 
 Guarantee: below 1 KB whatever the plan, the same on every rank. It can be continued under the plan it was made with and
-under every plan that only appended stages at its position or later; anything else is refused, and what differs is
-named. World size, micro-batch, prefetch and global batch are no part of it: they may differ. Price: microseconds.
+under every plan that has the same stages up to its position, whatever comes later; anything else is refused, and what
+differs is named. World size, micro-batch, prefetch and global batch are no part of it: they may differ. Price:
+microseconds.
 """
 
 import json
@@ -22,6 +23,7 @@ def state_of(plan: Plan, position: int) -> dict[str, Any]:
         state = {
             "position": position,
             "plan": plan.hash,
+            "past": plan.prefix_hashes[sum(stage.first_position <= position for stage in plan.stages) - 1],
             "stages": len(plan.stages),
             "detail": detail,
             "stage": _words(plan, position, detail),
@@ -39,9 +41,10 @@ def position_from(state: dict[str, Any], plan: Plan) -> int:
     made_with = state.get("plan")
     if made_with == plan.hash:
         return position
-    if made_with in plan.prefix_hashes:
-        _refuse_a_changed_past(plan, plan.prefix_hashes.index(cast(str, made_with)) + 1, position)
-        return position
+    for known in (made_with, state.get("past")):
+        if known in plan.prefix_hashes:
+            _refuse_a_changed_past(plan, plan.prefix_hashes.index(cast(str, known)) + 1, position)
+            return position
     raise InputError(
         "this state belongs to another plan, so its position means other data: " + "; ".join(_differences(state, plan)),
         remedy="resume with the store, packing, T and seed that it was made with; to go on from it with other data, "

@@ -164,7 +164,7 @@ def memory(
     loaded = load_recipe(recipe, settings=set or ())
     with face.progress(face.say("demo.stage.memory")) as advance:
         result = observe_memory(
-            loaded.model, loaded.training, rows=rows, lengths=lengths, widths=widths, progress=advance
+            loaded.shape, loaded.training, rows=rows, lengths=lengths, widths=widths, progress=advance
         )
     face.answer(result, paint_section(tell_memory(result, face.say)))
 

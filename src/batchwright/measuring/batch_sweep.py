@@ -21,7 +21,7 @@ from typing import Any
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.execution import Executor, Task
 from batchwright.measuring.stability import Stability, stability_of
-from batchwright.model.config import ModelConfig
+from batchwright.model.description import ModelDescription, description_of
 from batchwright.planning.scaling_rules import Hyperparameters, scaled
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan
@@ -39,7 +39,7 @@ RUN_FUNCTION = "batchwright.measuring.batch_sweep:train_once"
 class BatchSweep:
     """What to compare. `training` is the reference: its batch, learning rate and the rest belong together."""
 
-    model: ModelConfig
+    model: ModelDescription
     training: TrainingConfig
     batch_sizes: tuple[int, ...]
     seeds: tuple[int, ...] = (0, 1)
@@ -177,7 +177,7 @@ def train_once(parameters: Mapping[str, Any], prefix: Path) -> dict[str, Any]:
     # A leftover of an interrupted task is begun anew, so that its seconds are those of a whole run.
     shutil.rmtree(directory, ignore_errors=True)
     trainer = Trainer(
-        model_config=ModelConfig(**parameters["model"]),
+        model_config=description_of(parameters["model"]),
         training_config=config,
         plan=Plan.of(_open_index(store, parameters["train_index"], "train"), seed=config.seed),
         run_directory=directory,
@@ -202,7 +202,7 @@ def train_once(parameters: Mapping[str, Any], prefix: Path) -> dict[str, Any]:
     return result
 
 
-def _task(model: ModelConfig, run: SweepRun, plan: Plan, validation: SequenceIndex, output: Path) -> Task:
+def _task(model: ModelDescription, run: SweepRun, plan: Plan, validation: SequenceIndex, output: Path) -> Task:
     return Task(
         function=RUN_FUNCTION,
         parameters={

@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.randomness import generator
 from batchwright.measuring.synthetic import SyntheticStep, synthetic_step
-from batchwright.model.config import ModelConfig
-from batchwright.model.transformer import Transformer
+from batchwright.model.description import ModelDescription
+from batchwright.model.protocol import build_model
 from batchwright.training.config import LossForm, TrainingConfig
 from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
@@ -51,7 +52,7 @@ class Throughput:
     points: tuple[ThroughputPoint, ...]
     optimizer_seconds: float
     sequence_length: int
-    flops_per_token: int
+    flops_per_token: int | None  # none: a foreign model that does not say
 
     @property
     def best(self) -> ThroughputPoint:
@@ -75,7 +76,7 @@ class Throughput:
 
 
 def measure_throughput(
-    model_config: ModelConfig,
+    model_config: ModelDescription,
     *,
     micro_batch_sizes: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
     sequence_length: int | None = None,
@@ -93,7 +94,7 @@ def measure_throughput(
         raise InputError(f"to measure for {seconds} seconds is not possible", remedy="a number from 0, such as 20")
     length = model_config.sequence_length if sequence_length is None else sequence_length
     sizes = sorted(set(micro_batch_sizes))
-    model = Transformer(model_config, seed=seed)
+    model = build_model(model_config, seed=seed)
     steps = {
         size: synthetic_step(
             vocabulary_size=model_config.vocabulary_size,
@@ -136,7 +137,7 @@ def _visit(objective: Objective, step: SyntheticStep) -> tuple[float, float]:
     return (time.perf_counter() - wall) / count, max(time.process_time() - cpu, 1e-9) / count
 
 
-def _optimizer_seconds(model: Transformer, length: int) -> float:
+def _optimizer_seconds(model: nn.Module, length: int) -> float:
     """Median of five updates with the gradients that the last visit left."""
     config = TrainingConfig(
         global_batch_size=1, micro_batch_size=1, sequence_length=length, tokens=length, learning_rate=1e-6

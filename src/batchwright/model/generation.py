@@ -7,16 +7,18 @@ window again (nothing is cached), up to T tokens each: made for looking at a sma
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
+from torch import nn
 
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.randomness import key
-from batchwright.model.transformer import Transformer
+from batchwright.model.description import ModelDescription
+from batchwright.model.protocol import device_of, scores
 
 
 @torch.no_grad()
 def generate(
-    model: Transformer,
+    model: nn.Module,
+    description: ModelDescription,
     ids: Sequence[int],
     count: int,
     *,
@@ -29,7 +31,7 @@ def generate(
     Temperature 0 takes the likeliest token each time. `stop_id` (usually `<endoftext>`) ends the text and is not
     returned.
     """
-    vocabulary = model.config.vocabulary_size
+    vocabulary = description.vocabulary_size
     if not ids:
         raise InputError("there is nothing to go on from", remedy="begin with the id of <endoftext>")
     if temperature < 0 or count < 0:
@@ -38,17 +40,17 @@ def generate(
     if outside:
         raise InputError(f"id {outside[0]} is outside the model's vocabulary of {vocabulary:,}")
     stream = torch.Generator().manual_seed(key(seed, "generate"))
+    device = device_of(model)
     window, made = list(ids), list[int]()
     for _ in range(count):
-        window = window[-model.config.sequence_length :]
-        seen = torch.tensor([window])
-        hidden = model.hidden(seen, torch.arange(len(window))[None], isolate=False)
-        scores = F.linear(hidden[0, -1].to(model.output_weight.dtype), model.output_weight)
+        window = window[-description.sequence_length :]
+        seen = torch.tensor([window], device=device)
+        found = scores(model, seen, torch.arange(len(window), device=device)[None], isolate=False)[0]
         if temperature == 0:
-            chosen = int(scores.argmax())
+            chosen = int(found.argmax())
         else:
             # In fp64, so that a tiny temperature overflows no exponential.
-            chances = torch.softmax(scores.double() / temperature, dim=-1)
+            chances = torch.softmax(found.double().cpu() / temperature, dim=-1)
             chosen = int(torch.multinomial(chances, 1, generator=stream))
         if chosen == stop_id:
             break

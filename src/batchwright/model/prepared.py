@@ -15,12 +15,13 @@ from torch import nn
 from batchwright.foundation.errors import InputError
 from batchwright.model.execution import Execution
 from batchwright.model.precision import compute_in
+from batchwright.model.protocol import blocks_of
 from batchwright.model.recompute import recompute_blocks
 
 
 def prepare(model: nn.Module, execution: Execution) -> None:
     """Make `model` run so. Raises InputError where that cannot be: no layers that it names, no compiler."""
-    blocks = tuple(getattr(model, "blocks", ()))
+    blocks = blocks_of(model)
     wanted = execution.activation_checkpointing != "none" or execution.compile
     if wanted and not blocks:
         raise InputError(

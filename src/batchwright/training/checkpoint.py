@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from batchwright.foundation.errors import CorruptDataError, InputError
 from batchwright.foundation.files import read_json, safe_name, translated
 from batchwright.foundation.fingerprint import fingerprint, hash_file
-from batchwright.model.config import ModelConfig
-from batchwright.model.transformer import Transformer
+from batchwright.model.description import FunctionModel, ModelDescription, description_of
+from batchwright.model.protocol import build_model
+from batchwright.sequences.plan import differing
 from batchwright.training.optimizer import restore_optimizer
 from batchwright.training.ranks import Ranks
 from batchwright.training.slices import place_of, with_rows
@@ -45,7 +46,7 @@ class Progress:
     data: dict[str, Any]  # the loader's state: position and plan
     log_bytes: int  # length of metrics.jsonl
     log_xxh3: str  # its content, so far
-    model: dict[str, Any]  # ModelConfig.to_dict()
+    model: dict[str, Any]  # ModelDescription.to_dict()
     training: dict[str, Any]  # TrainingConfig.same_run()
     machine: dict[str, Any]  # ranks, threads and versions; for people, never compared
 
@@ -101,10 +102,24 @@ def restore_weights(path: Path, model: nn.Module) -> None:
             local.copy_(stored.read(name, rows))
 
 
-def load_model(path: Path) -> Transformer:
-    """The model of a checkpoint, for evaluating or sampling. Raises CorruptDataError, InputError."""
+def load_model(path: Path, description: ModelDescription | None = None) -> nn.Module:
+    """The model of a checkpoint, for evaluating or sampling. Raises CorruptDataError, InputError.
+
+    `description` is needed only for a function's model: a checkpoint is data, and names no code that we would run.
+    """
     progress = read_progress(path)
-    model = Transformer(ModelConfig(**progress.model), seed=0)
+    theirs = description_of(progress.model)
+    if description is None and isinstance(theirs, FunctionModel):
+        raise InputError(
+            f"the model of this checkpoint is built by {theirs.function}, which only its owner may have run",
+            where=str(path),
+            remedy=f"load_model(path, FunctionModel(function={theirs.function!r}, …))",
+        )
+    wanted = theirs if description is None else description
+    differences = list(differing({"model": theirs.to_dict()}, {"model": wanted.to_dict()}))
+    if differences:
+        raise InputError(f"the checkpoint holds another model: {'; '.join(differences)}", where=str(path))
+    model = build_model(wanted, seed=0, read=False)
     restore_weights(path, model)
     return model
 

@@ -106,6 +106,13 @@ class Checkpoints:
                 _remove(path)
         return final
 
+    def forget_after(self, step: int) -> None:
+        """Delete the checkpoints of later steps, the newest first."""
+        later = [path for path in self.committed() if int(path.name.removeprefix("step-")) > step]
+        for path in reversed(later):
+            with translated(path):
+                _remove(path)
+
     def remove_unfinished(self) -> None:
         """Delete what a killed writer left behind."""
         if self.directory.is_dir():

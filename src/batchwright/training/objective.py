@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from batchwright.model.isolation import segment_lengths
 from batchwright.model.loss import chunked_cross_entropy, masked_cross_entropy
-from batchwright.model.transformer import Transformer
+from batchwright.model.protocol import HiddenModel, device_of
 from batchwright.training.config import LossForm
 
 
@@ -37,9 +37,9 @@ MicroBatchTensors = tuple[Tensor, Tensor, Tensor, Tensor, Sequence[int] | None]
 
 
 class Objective(nn.Module):
-    """A model, and how its loss is taken."""
+    """A model, and how its loss is taken: a model that gives scores alone has the whole loss, whatever `loss` says."""
 
-    def __init__(self, model: Transformer, *, isolate: bool = True, loss: LossForm = "chunked") -> None:
+    def __init__(self, model: nn.Module, *, isolate: bool = True, loss: LossForm = "chunked") -> None:
         super().__init__()
         self.model = model
         self.isolate, self.loss = isolate, loss
@@ -54,7 +54,7 @@ class Objective(nn.Module):
     ) -> Tensor:
         """(B, T) each → the sum of −log p in nats over the slots where `loss_mask` is True. `lengths`: see
         `isolation_of`."""
-        if self.loss == "whole":
+        if self.loss == "whole" or not isinstance(self.model, HiddenModel):
             logits = self.model(ids, position_ids, isolate=self.isolate, lengths=lengths)
             return masked_cross_entropy(logits, targets, loss_mask)[0]
         hidden = self.model.hidden(ids, position_ids, isolate=self.isolate, lengths=lengths)
@@ -62,7 +62,7 @@ class Objective(nn.Module):
 
     def tensors_of(self, batch: MicroBatch) -> MicroBatchTensors:
         """The arguments of `forward`; here, and only here, a batch becomes tensors."""
-        device = self.model.output_weight.device
+        device = device_of(self.model)
         ids, targets, mask, position_ids = (
             torch.from_numpy(array).to(device)
             for array in (batch.inputs, batch.targets, batch.loss_mask, batch.position_ids)

@@ -22,6 +22,7 @@ import xxhash
 from torch import Tensor, nn
 
 from batchwright.foundation.errors import InputError
+from batchwright.model.protocol import blocks_of, device_of
 from batchwright.training.config import ParallelForm
 from batchwright.training.objective import MicroBatchTensors, Objective
 from batchwright.training.ranks import Ranks
@@ -152,7 +153,7 @@ class Replicas:
     def _settle_buckets(self) -> None:
         """DDP lays its buckets anew after the first backward, and their bounds say in which order more than two ranks'
         numbers are added. So that happens here, and a run that is taken up again adds as the one before it did."""
-        device = self.objective.model.output_weight.device
+        device = device_of(self.objective.model)
         nothing = torch.zeros((1, 2), dtype=torch.int64, device=device)
         lengths = [2] if self.objective.isolate else None
         self.loss_sum((nothing, nothing, nothing.bool(), nothing.int(), lengths)).backward()
@@ -168,7 +169,7 @@ class Shards:
 
         self.objective, self.ranks = objective, ranks
         mesh = init_device_mesh(torch.device(ranks.device).type, (ranks.size,))
-        for block in objective.model.blocks:
+        for block in blocks_of(objective.model):
             fully_shard(block, mesh=mesh)
         self._module = fully_shard(objective, mesh=mesh)
         for module in objective.modules():

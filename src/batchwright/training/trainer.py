@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from batchwright.batches.evaluation import evaluation_batches
 from batchwright.batches.loader import BatchLoader, check_budget
@@ -28,9 +28,9 @@ from batchwright.batches.schedule import BatchSchedule, ScheduledGeometry
 from batchwright.batches.step import Step
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.files import WriterLock
-from batchwright.model.config import ModelConfig
+from batchwright.model.description import ModelDescription
 from batchwright.model.prepared import prepare
-from batchwright.model.transformer import Transformer
+from batchwright.model.probe import probed
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan, differing
 from batchwright.training.checkpoint import Progress, read_progress, restore
@@ -64,7 +64,7 @@ class RunResult:
     last_step: StepRecord | None  # None: nothing was left to do
     evaluation: Evaluation | None  # the last one of this call
     checkpoints_waited_for: int  # written while the training stood still, because memory for a copy was not there
-    model: Transformer  # with FSDP, this rank's slices of it
+    model: nn.Module  # with FSDP, this rank's slices of it
 
 
 @dataclass(kw_only=True)
@@ -95,7 +95,7 @@ class Trainer:
     def __init__(
         self,
         *,
-        model_config: ModelConfig,
+        model_config: ModelDescription,
         training_config: TrainingConfig,
         plan: Plan,
         run_directory: Path,
@@ -193,7 +193,9 @@ class Trainer:
         if progress is not None:
             self._check_same(progress, str(newest))
             loader.restore(progress.data)
-        model = Transformer(self.model_config, seed=self.config.seed).to(ranks.device)
+        model = probed(self.model_config, seed=self.config.seed, isolate=self.config.isolate, read=progress is None).to(
+            ranks.device
+        )
         prepare(model, self.config.execution)
         objective = Objective(model, isolate=self.config.isolate, loss=self.config.loss)
         parallel = parallel_of(objective, self.config.parallel, ranks)
@@ -324,7 +326,7 @@ def _crosses(every: int | None, before: int, after: int) -> bool:
     return every is not None and before // every != after // every
 
 
-def _check_lengths(model: ModelConfig, config: TrainingConfig, plan: Plan) -> None:
+def _check_lengths(model: ModelDescription, config: TrainingConfig, plan: Plan) -> None:
     """The recipe's T is the one that the plan begins with, and the model can read the longest."""
     first, longest = plan.stages[0].sequence_length, max(stage.sequence_length for stage in plan.stages)
     if config.sequence_length != first:
@@ -339,7 +341,7 @@ def _check_lengths(model: ModelConfig, config: TrainingConfig, plan: Plan) -> No
         )
 
 
-def _check_vocabulary(config: ModelConfig, index: SequenceIndex) -> None:
+def _check_vocabulary(config: ModelDescription, index: SequenceIndex) -> None:
     """A larger vocabulary than the store's is allowed (some round it up); a smaller one could not read its ids."""
     needed = index.stored.vocabulary_size
     if config.vocabulary_size < needed:

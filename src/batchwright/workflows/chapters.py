@@ -125,7 +125,7 @@ def one_batch(demo: Demo, heard: Heard) -> Json:
 
 
 def tell_batch(demo: Demo, result: Json, say: Say, width: int) -> Section:
-    length, model = demo.recipe.training.sequence_length, demo.recipe.model
+    length, model = demo.recipe.training.sequence_length, demo.recipe.shape
     view, _ = look_at_batch(
         demo.store,
         rows=demo.settings.picture_rows,
@@ -162,7 +162,7 @@ def training(demo: Demo, heard: Heard) -> Json:
     if result.reason == "interrupted":
         raise KeyboardInterrupt  # its checkpoint is written: the next call goes on from there
     steps, evaluations = records_of(demo.run)
-    model = demo.recipe.model
+    model = demo.recipe.shape
     return {
         "steps": steps,
         "evaluations": evaluations,
@@ -205,7 +205,7 @@ def memory(demo: Demo, heard: Heard) -> Json:
 
     with on_threads(threads()):
         return observe_memory(
-            demo.recipe.model,
+            demo.recipe.shape,
             demo.recipe.training,
             rows=demo.settings.memory_rows,
             lengths=demo.settings.memory_lengths,
@@ -270,7 +270,7 @@ def _budgets(run: TrainingConfig, result: Json, say: Say) -> list[str]:
 def sample(demo: Demo, heard: Heard) -> Json:
     from batchwright.workflows.sample import sample_text
 
-    return sample_text(demo.run, demo.store, heard=heard)
+    return sample_text(demo.run, demo.store, demo.recipe.model, heard=heard)
 
 
 def threads() -> int:

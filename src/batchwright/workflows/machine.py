@@ -17,6 +17,7 @@ from batchwright.planning.hardware import this_machine
 REQUIRED = ("numpy", "numba", "tokenizers", "pyarrow", "orjson", "xxhash", "safetensors", "psutil", "rich")
 FOR_TRAINING = ("torch", "matplotlib")
 FOR_SPEED = ("gigatoken",)
+EXTRAS = {"transformers": ("hf", "models from a config.json"), "tensorboard": ("tensorboard", "curves in TensorBoard")}
 COMFORTABLE_MEMORY_BYTES = 2 * GiB
 COMFORTABLE_DISK_BYTES = 1 * GiB
 
@@ -38,7 +39,9 @@ def examine_machine(directory: Path) -> list[Check]:
 
 def packages() -> dict[str, str]:
     """Installed versions of everything a result may depend on."""
-    return {name: found for name in (*REQUIRED, *FOR_TRAINING, *FOR_SPEED) if (found := _version(name)) is not None}
+    return {
+        name: found for name in (*REQUIRED, *FOR_TRAINING, *FOR_SPEED, *EXTRAS) if (found := _version(name)) is not None
+    }
 
 
 def to_json(checks: list[Check]) -> dict[str, Any]:
@@ -102,6 +105,10 @@ def _packages() -> Iterator[Check]:
     for name in FOR_SPEED:
         found = _version(name)
         remedy = None if found else "without it `tokenizers` does the same work, several times slower"
+        yield Check(name=name, value=found or "missing", ok=found is not None, needed=False, remedy=remedy)
+    for name, (extra, purpose) in EXTRAS.items():
+        found = _version(name)
+        remedy = None if found else f"pip install 'batchwright[{extra}]' ({purpose})"
         yield Check(name=name, value=found or "missing", ok=found is not None, needed=False, remedy=remedy)
 
 

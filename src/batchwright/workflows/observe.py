@@ -19,7 +19,8 @@ from batchwright.measuring.noise_monitor import NoiseMonitor
 from batchwright.measuring.step_trace import trace_step
 from batchwright.measuring.throughput import measure_throughput
 from batchwright.model.config import ModelConfig
-from batchwright.model.transformer import Transformer
+from batchwright.model.description import ModelDescription
+from batchwright.model.probe import probed
 from batchwright.planning.memory import step_memory
 from batchwright.recipe import Recipe
 from batchwright.training.checkpoint import load_model, read_progress
@@ -30,6 +31,7 @@ from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
 from batchwright.training.step import train_step
 from batchwright.training.trainer import CHECKPOINTS_NAME
+from batchwright.workflows.run_directory import recipe_of_run
 from batchwright.workflows.train import geometry_of, open_data
 
 NOISE_BLOCKS = 32
@@ -80,15 +82,17 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
     """
     if steps < 1:
         raise InputError(f"a noise scale out of {steps} steps is none", remedy="--steps 64")
+    if run_directory is not None:
+        recipe = recipe_of_run(recipe, run_directory)  # with what that run skips, or its state would be of another plan
     training, geometry = recipe.training, geometry_of(recipe)
     loader = BatchLoader(open_data(recipe).plan, geometry)
     newest = None if run_directory is None else Checkpoints(run_directory / CHECKPOINTS_NAME).newest()
     if run_directory is not None and newest is None:
         raise InputError("there is no checkpoint of a run here", where=str(run_directory), remedy="leave --run out")
     if newest is None:
-        model = Transformer(recipe.model, seed=training.seed)
+        model = probed(recipe.model, seed=training.seed, isolate=training.isolate)
     else:
-        model = load_model(newest)
+        model = load_model(newest, recipe.model)
         loader.restore(read_progress(newest).data)
     objective = Objective(model, isolate=training.isolate, loss=training.loss)
     optimizer, monitor = build_optimizer(model, training), NoiseMonitor()
@@ -108,7 +112,7 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
 
 
 def observe_speed(
-    model: ModelConfig, training: TrainingConfig, *, micro_batch_sizes: Sequence[int], seconds: float
+    model: ModelDescription, training: TrainingConfig, *, micro_batch_sizes: Sequence[int], seconds: float
 ) -> Json:
     """Tokens per second at each micro-batch."""
     measured = measure_throughput(

@@ -47,7 +47,7 @@ class RunPlan:
                 "tokens_per_step": self.geometry.tokens_per_step,
                 "filler_rows": self.geometry.filler_rows,
             },
-            "parameters": self.recipe.model.parameter_count(),
+            "parameters": self.recipe.shape.parameter_count(),
             "fits": self.fits,
             "peak_bytes": self.memory.peak_bytes,
             "peak_moment": self.memory.peak.name,
@@ -107,7 +107,7 @@ def plan_run(
     fastest_micro_batch_size: int | None = None,
 ) -> RunPlan:
     """`memory_bytes` is what one rank has (default: this machine's free memory); a rate must have been measured."""
-    training, model = recipe.training, recipe.model
+    training, model = recipe.training, recipe.shape
     geometry = BatchGeometry(
         global_batch_size=training.global_batch_size,
         micro_batch_size=training.micro_batch_size,

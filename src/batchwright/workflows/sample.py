@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from batchwright.model.description import ModelDescription
 from batchwright.model.generation import generate
 from batchwright.tokens.store import TokenStore
 from batchwright.training.checkpoint import load_model
@@ -15,17 +16,24 @@ TEMPERATURE = 0.7
 TOKENS = 90
 
 
-def sample_text(run_directory: Path, store_directory: Path, *, heard: Callable[[float, float], None]) -> dict[str, Any]:
+def sample_text(
+    run_directory: Path,
+    store_directory: Path,
+    description: ModelDescription,
+    *,
+    heard: Callable[[float, float], None],
+) -> dict[str, Any]:
     """What the newest checkpoint writes after a fresh `<|endoftext|>` and after a few words."""
     newest = Checkpoints(run_directory / CHECKPOINTS_NAME).newest()
     assert newest is not None, "a finished run has a checkpoint"
     store = TokenStore.open(store_directory)
-    model = load_model(newest)
+    model = load_model(newest, description)
     samples: list[dict[str, str]] = []
     for number, beginning in enumerate(BEGINNINGS):
         ids, _ = store.tokenizer.encode_batch([beginning])
         made = generate(
             model,
+            description,
             [store.eot_id, *ids.tolist()],
             TOKENS,
             temperature=TEMPERATURE,

@@ -26,8 +26,9 @@ from batchwright.training.step import StepObserver, StepRecord
 from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, RunResult, Trainer
 from batchwright.workflows.data import open_index
 from batchwright.workflows.hyper_parameters import hyper_parameter_rule
+from batchwright.workflows.recipe_plan import plan_of
+from batchwright.workflows.run_directory import GOING_BACK_NAME, RECIPE_NAME, finish_going_back, recipe_of_run
 
-RECIPE_NAME = "recipe.toml"
 _BYTES_PER_WEIGHT = 16  # fp32: the weight, its gradient and AdamW's two moments
 
 Record = StepRecord | Evaluation
@@ -46,29 +47,39 @@ class RunData:
 def open_data(recipe: Recipe) -> RunData:
     """The rows of a recipe; builds the sequence indexes that are not there yet."""
     named = recipe.data.sources or (SourceRecipe(name="text", store=recipe.data.store),)
-    stores = [TokenStore.open(Path(source.store)) for source in named]
-    store = stores[0]
-    wanted = {
-        "sequence_length": recipe.training.sequence_length,
-        "packing": recipe.data.packing,
-        "seed": recipe.data.seed,
-    }
-    held_out = store.split("validation").counts
+    first = TokenStore.open(Path(named[0].store))
+    opened = {named[0].store: first}
+
+    def rows_of(source: SourceRecipe, sequence_length: int) -> Source:
+        """The stage's rows of a source; each store is opened once."""
+        if source.store not in opened:
+            opened[source.store] = TokenStore.open(Path(source.store))
+        return Source(
+            name=source.name,
+            index=open_index(
+                opened[source.store],
+                split="train",
+                sequence_length=sequence_length,
+                packing=recipe.data.packing,
+                seed=recipe.data.seed,
+            ),
+            weight=weight_of(source.weight),
+            epoch_cap=None if source.epoch_cap is None else weight_of(source.epoch_cap),
+        )
+
+    held_out = first.split("validation").counts
     return RunData(
-        store=store,
-        plan=Plan.mix(
-            [
-                Source(
-                    name=source.name,
-                    index=open_index(opened, split="train", **wanted),
-                    weight=weight_of(source.weight),
-                    epoch_cap=None if source.epoch_cap is None else weight_of(source.epoch_cap),
-                )
-                for source, opened in zip(named, stores, strict=True)
-            ],
+        store=first,
+        plan=plan_of(recipe, rows_of),
+        validation=open_index(
+            first,
+            split="validation",
+            sequence_length=recipe.training.sequence_length,
+            packing=recipe.data.packing,
             seed=recipe.data.seed,
-        ),
-        validation=open_index(store, split="validation", **wanted) if held_out.documents else None,
+        )
+        if held_out.documents
+        else None,
         validation_bytes_per_token=held_out.text_bytes / held_out.tokens if held_out.text_bytes else None,
     )
 
@@ -94,15 +105,16 @@ def train(
     ranks: Ranks | None = None,
 ) -> RunResult:
     """Train, or go on training, in `run_directory`. `fresh` forgets what was trained there before. `ranks` (see
-    `started_ranks`) call this together; the first of them writes."""
+    `started_ranks`) call this together; the first of them writes.
+
+    What the run skips besides (`change_course`) is kept, and a way back that was cut short is finished.
+    """
     ranks = Ranks() if ranks is None else ranks
+    if not fresh:
+        ranks.together(lambda: finish_going_back(run_directory) if ranks.first else None)
+        recipe = ranks.together(lambda: recipe_of_run(recipe, run_directory))
     ranks.check_alike({"recipe": recipe.to_table(), "version": version("batchwright"), "torch": version("torch")})
     _refuse_what_no_memory_holds(recipe)
-
-    def claim() -> None:
-        if ranks.first:
-            _claim(run_directory, fresh=fresh)
-            write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
 
     def trainer() -> Trainer:
         data = open_data(recipe)
@@ -119,9 +131,14 @@ def train(
             ranks=ranks,
         )
 
+    def claimed() -> None:
+        if ranks.first:
+            claim(run_directory, fresh=fresh)
+            write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
+
     # What one rank alone finds wrong must not leave the others waiting.
     ready = ranks.together(trainer)
-    ranks.together(claim)
+    ranks.together(claimed)
     return ready.run(until_step=until_step)
 
 
@@ -142,16 +159,19 @@ def _refuse_what_no_memory_holds(recipe: Recipe) -> None:
 
     Raises ResourceError. Whether a batch fits beside it is `batchwright plan`'s question.
     """
-    needed, there = _BYTES_PER_WEIGHT * recipe.model.parameter_count(), this_machine().memory_bytes
+    weights = recipe.model.parameter_count()
+    if weights is None:
+        return  # a function's model: only building it could tell
+    needed, there = _BYTES_PER_WEIGHT * weights, this_machine().memory_bytes
     if needed > there:
         raise ResourceError(
-            f"{recipe.model.parameter_count():,} weights with gradient and optimizer need {format_bytes(needed)}, "
+            f"{weights:,} weights with gradient and optimizer need {format_bytes(needed)}, "
             f"and this machine has {format_bytes(there)}",
             remedy="a smaller model, or a machine with more memory: batchwright plan says what fits",
         )
 
 
-def _claim(run_directory: Path, *, fresh: bool) -> None:
+def claim(run_directory: Path, *, fresh: bool = False) -> None:
     """Make the directory ours: refuse one that holds something else, and forget an earlier run if asked to."""
     with translated(run_directory):
         run_directory.mkdir(parents=True, exist_ok=True)
@@ -167,4 +187,5 @@ def _claim(run_directory: Path, *, fresh: bool) -> None:
     if fresh:
         with WriterLock(run_directory), translated(run_directory):
             shutil.rmtree(run_directory / CHECKPOINTS_NAME, ignore_errors=True)
+            (run_directory / GOING_BACK_NAME).unlink(missing_ok=True)
             (run_directory / LOG_NAME).unlink(missing_ok=True)

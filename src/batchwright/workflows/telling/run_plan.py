@@ -18,7 +18,7 @@ def tell_plan(run: RunPlan, say: Say) -> Section:
             "plan.stream",
             rows=run.geometry.micro_batch_size,
             length=run.geometry.sequence_length,
-            width=run.recipe.model.width,
+            width=run.recipe.shape.width,
             size=format_bytes(run.memory.hidden_bytes),
         ),
         say(
