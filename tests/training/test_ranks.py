@@ -2,6 +2,7 @@
 reach every rank."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,14 @@ def test_only_a_lost_connection_is_called_one() -> None:
         raise RuntimeError("[gloo] Connection closed by peer [127.0.0.1]:123")
     with pytest.raises(RuntimeError, match="shapes"), lost_ranks_named():
         raise RuntimeError("shapes differ")
+
+
+def test_every_field_of_a_checkpoint_is_on_the_page_of_formats(groups: Groups, place: Path) -> None:
+    train(groups, place, "page", 2, "fsdp", until_step=1)
+    state = read_json(place / "page" / "checkpoints" / "step-1" / "state.json")
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8").split("## A checkpoint")[1]
+    entry = next(iter(state["tensors"]["model"].values()))
+    fields = {*state, *state["tensors"], *entry, *entry["slices"][0], *next(iter(state["files"].values()))}
+    assert fields <= set(re.findall(r"`(\w+)`", page))
+    assert "`model-00001-of-00002.safetensors`" in page
+    assert f"`version` ({state['version']})" in page

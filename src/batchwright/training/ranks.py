@@ -13,10 +13,13 @@ import json
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from batchwright.foundation import errors
 from batchwright.foundation.errors import BatchwrightError, InputError
@@ -128,7 +131,7 @@ def started_ranks(device: Device = "cpu") -> Generator[Ranks]:
         yield Ranks(device=place)
         return
     with lost_ranks_named():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+        _join("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
         try:
             ranks = Ranks(
                 rank=dist.get_rank(),
@@ -142,6 +145,15 @@ def started_ranks(device: Device = "cpu") -> Generator[Ranks]:
             ranks.wait()
         finally:
             dist.destroy_process_group()
+
+
+def _join(backend: str) -> None:
+    """`init_process_group`, in a store of this attempt's own: under torchrun's `--rdzv-backend c10d` one store outlives
+    a restart, and the addresses of the ranks that died stand in it (torch 2.13)."""
+    store, rank, size = next(iter(rendezvous("env://")))
+    store.set_timeout(timedelta(minutes=30))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    dist.init_process_group(backend, store=PrefixStore(f"attempt-{attempt}", store), rank=rank, world_size=size)
 
 
 @contextlib.contextmanager
