@@ -1,12 +1,12 @@
 """`make bench`: the benchmarks one after another. One alone: `python -m benchmarks.loader`.
 
-Only when asked for by name: `python -m benchmarks.index` and `python -m benchmarks.rivals`.
+Only when asked for by name: index, rivals and filters (`python -m benchmarks.filters DIRECTORY`).
 """
 
 import importlib
 import sys
 
-NAMES = ("startup", "loader", "mixing", "packing", "cold", "resume", "prepare", "attention", "provenance")
+NAMES = ("startup", "loader", "mixing", "packing", "cold", "resume", "prepare", "attention", "loss", "provenance")
 
 
 def main(names: list[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchwright.model.config import ModelConfig
-from batchwright.recipe import DataRecipe, SourceRecipe, StageRecipe
+from batchwright.recipe import DataRecipe, RunRecipe, SourceRecipe, StageRecipe
 from batchwright.training.config import TrainingConfig
 
 PAGE = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
@@ -15,7 +15,7 @@ PARTS = dict(re.findall(r"^## \[(\w+)\](.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.M
 
 
 @pytest.mark.parametrize(
-    ("table", "owner"), [("model", ModelConfig), ("training", TrainingConfig), ("data", DataRecipe)]
+    ("table", "owner"), [("model", ModelConfig), ("training", TrainingConfig), ("data", DataRecipe), ("run", RunRecipe)]
 )
 def test_a_table_of_the_page_is_the_table_of_the_recipe(table: str, owner: type) -> None:
     rows = re.findall(r"^\| (`.+?) \|", PARTS[table], re.MULTILINE)

@@ -85,12 +85,28 @@ class DataRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunRecipe:
+    """What is made of a run beside its weights; changes no bit of them."""
+
+    tensorboard: bool = False  # event files for TensorBoard beside the log; needs the extra of that name
+    samples: int = 3  # texts that the finished model writes for the report; 0: none
+    peak_flops_per_second: float | None = None  # of all ranks' devices, for MFU; none: measured by a matrix product
+
+    def __post_init__(self) -> None:
+        if self.samples < 0:
+            raise RecipeError(f"samples is {self.samples}, and must be 0 or more")
+        if self.peak_flops_per_second is not None and not 0 < self.peak_flops_per_second < float("inf"):
+            raise RecipeError(f"peak_flops_per_second is {self.peak_flops_per_second}, and must be positive and finite")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything a run is described by."""
 
     model: ModelConfig | HuggingFaceModel | FunctionModel  # the last two by the key that names them
     training: TrainingConfig
     data: DataRecipe = field(default_factory=DataRecipe)
+    run: RunRecipe = field(default_factory=RunRecipe)
 
     def __post_init__(self) -> None:
         if self.training.sequence_length > self.model.sequence_length:

@@ -10,7 +10,7 @@ import pytest
 from batchwright.batches.schedule import BatchSchedule
 from batchwright.recipe import load_recipe
 from batchwright.training.checkpoint_write import Checkpoints
-from batchwright.training.run_log import read_log
+from batchwright.training.run_log import MEASURED_FIELDS, read_log
 from batchwright.workflows import run_directory
 from batchwright.workflows.run_directory import GOING_BACK_NAME, go_back
 from batchwright.workflows.train import open_data
@@ -18,9 +18,8 @@ from tests.cli.conftest import Run
 
 
 def steps_of(directory: Path) -> list[dict[str, Any]]:
-    clock = ("seconds", "tokens_per_second")
     return [
-        {name: value for name, value in record.items() if name not in clock}
+        {name: value for name, value in record.items() if name not in MEASURED_FIELDS}
         for record in read_log(directory / "metrics.jsonl")
         if record["kind"] == "step"
     ]

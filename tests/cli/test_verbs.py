@@ -25,6 +25,32 @@ def test_prepare_accounts_for_every_document_and_finds_finished_work(run: Run, t
     assert again["splits"]["validation"]["documents"] > 0
 
 
+def test_prepare_says_aloud_when_filters_drop_most_and_show_finds_what_went(run: Run, tmp_path: Path) -> None:
+    steps, text, store = tmp_path / "steps.toml", tmp_path / "text.jsonl", tmp_path / "store"
+    steps.write_text('[[step]]\nname = "gopher_quality"\nmin_words = 10\n')
+    texts = ["The people of this town have met and were glad to be here.", *(f"short {n}" for n in range(9))]
+    text.write_bytes(b"".join(orjson.dumps({"text": each}) + b"\n" for each in texts))
+    words = ("prepare", text, "--out", store, "--steps", steps, "--keep-rejected", "--workers", "1")
+    code, answer = run(*words)
+    assert code == 0
+    assert answer["mostly_dropped"]["documents"] == 0.9
+    assert answer["mostly_dropped"]["reasons"] == {"gopher_short_doc": 9}
+    _, answer = run("show", store, "--rejected", "gopher_short_doc", "-B", "2")
+    assert [document["detail"] for document in answer["documents"]] == ["2 < 10", "2 < 10"]
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "Most of this text was dropped"), ("zh", "大部分文本被丢弃")])
+def test_the_warning_speaks_both_languages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], language: str, said: str
+) -> None:
+    text = tmp_path / "a.py"
+    text.write_text("x = 1\n")
+    (tmp_path / "b.py").write_text("y" * 2000)
+    words = ("prepare", tmp_path, "--out", tmp_path.with_suffix(".store"), "--clean", "code", "--workers", "1")
+    assert main([*map(str, words), "--lang", language]) == 0
+    assert said in capsys.readouterr().out
+
+
 def test_prepare_refuses_to_overwrite_another_store(run: Run, text: Path, store: Path) -> None:
     code, answer = run("prepare", text, "--out", store, "--tokenizer", "bytes", "--workers", "1")
     assert code == 1

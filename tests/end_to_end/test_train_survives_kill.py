@@ -12,9 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.training.run_log import read_log
-
-CLOCKS = ("seconds", "tokens_per_second")
+from batchwright.training.run_log import read_log, without_measured
 
 
 class Nursery:
@@ -42,7 +40,7 @@ def nursery(store: Path, twin: str = "as-built") -> Iterator[Nursery]:
 
 
 def curve(run: Path) -> list[dict[str, object]]:
-    return [{k: v for k, v in record.items() if k not in CLOCKS} for record in read_log(run / "metrics.jsonl")]
+    return without_measured(read_log(run / "metrics.jsonl"))
 
 
 def final_tensors(run: Path) -> list[bytes]:

@@ -65,6 +65,22 @@ def check_epochs(number: int, timeline_type: Timelines = Timeline) -> None:
             assert epochs[epoch] == stream.row_count, "a row is left out of its epoch"
 
 
+def check_eaten(number: int, timeline_type: Timelines = Timeline) -> None:
+    """Rows eaten of every stream, one position after the other."""
+    plan = grown(number)
+    last = plan.stages[-1].first_position
+    timeline = timeline_type(plan.skip(last + 3, last + 9).skip(last + 20, last + 21))
+    eaten = [0] * len(timeline.streams)
+    for position in range(last + 40):
+        assert timeline.eaten_before(position) == tuple(eaten)
+        eaten[timeline.ordinal_at(position)[0]] += position not in timeline.skipped
+
+
+def test_what_was_eaten_of_a_source_counts_no_skipped_row() -> None:
+    for number in range(60):
+        check_eaten(number)
+
+
 def test_positions_before_a_stage_mean_what_they_meant() -> None:
     for number in range(150):
         check_prefix(number)
@@ -91,7 +107,16 @@ class BeginsAnew(Timeline):
         return super()._stretch(*others, [0] * len(reached), batch)  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("check", "twin"), [(check_prefix, SeedAtOnce), (check_epochs, BeginsAnew)])
+class CountsSkipped(Timeline):
+    """Broken twin: a skipped row counts as eaten."""
+
+    def eaten_before(self, position: int) -> tuple[int, ...]:
+        return self.ordinals_before(position)
+
+
+@pytest.mark.parametrize(
+    ("check", "twin"), [(check_prefix, SeedAtOnce), (check_epochs, BeginsAnew), (check_eaten, CountsSkipped)]
+)
 def test_the_law_catches_a_stage_that_reaches_back(check: Any, twin: Timelines) -> None:
     caught = 0
     for number in range(60):

@@ -211,6 +211,7 @@ def test_compiling_without_a_compiler_is_refused_with_what_to_install(monkeypatc
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own code
 def test_a_compiled_model_computes_the_same_to_rounding() -> None:
     plain = gradient(Transformer(SHAPE, seed=0), PLAIN)
     compiled, again = (gradient(Transformer(SHAPE, seed=0), Execution(compile=True)) for _ in range(2))

@@ -87,3 +87,8 @@ def test_what_the_form_does_not_know_is_refused_by_name(model: ModelConfig, exec
     with pytest.raises(InputError, match=words) as caught:
         step_memory(model, micro_batch_size=1, execution=execution)
     assert "trace_step" in str(caught.value.remedy)
+
+
+def test_the_form_counts_the_state_of_adamw_and_of_no_other_optimizer():
+    with pytest.raises(InputError, match="does not know optimizer = 'sgd'"):
+        step_memory(MODEL, micro_batch_size=1, optimizer="sgd")

@@ -1,4 +1,6 @@
-"""A store of documents that count (each id is the one before plus the document's own stride): learnt in seconds."""
+"""A store of documents that count (each id is the one before plus the document's own stride): learnt in seconds. Or of
+garbage, ids in no order, which nobody can learn.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,26 +32,30 @@ class CountingStore:
 
 
 def counting_indexes(
-    directory: Path, *, documents: int = 60, sequence_length: int = 16
+    directory: Path, *, documents: int = 60, sequence_length: int = 16, garbage: bool = False
 ) -> tuple[SequenceIndex, SequenceIndex]:
     """(train, validation) indexes of such a store; the same files from the same arguments."""
     draw = np.random.default_rng(documents)
     splits = {
-        "train": _split(directory / "train", documents, draw),
-        "validation": _split(directory / "validation", max(2, documents // 8), draw),
+        "train": _split(directory / "train", documents, draw, garbage),
+        "validation": _split(directory / "validation", max(2, documents // 8), draw, garbage),
     }
-    store = CountingStore(directory=directory, fingerprint=fingerprint(["counting", documents]), splits=splits)
+    store = CountingStore(
+        directory=directory, fingerprint=fingerprint(["garbage" if garbage else "counting", documents]), splits=splits
+    )
     train, validation = (
         build_index(store, sequence_length=sequence_length, split=name) for name in ("train", "validation")
     )
     return train, validation
 
 
-def _split(directory: Path, documents: int, draw: np.random.Generator) -> SmallSplit:
+def _split(directory: Path, documents: int, draw: np.random.Generator, garbage: bool) -> SmallSplit:
     texts = [
         _counting(int(draw.integers(4, 40)), int(draw.integers(1, 4)), int(draw.integers(VOCABULARY - 1)))
         for _ in range(documents)
     ]
+    if garbage:
+        texts = [np.append(draw.integers(1, VOCABULARY, len(text) - 1), EOT) for text in texts]
     with ArrayFileWriter(directory / "00000.tokens", "tokens", "<u2") as writer:
         writer.append(np.concatenate([np.array([EOT]), *texts]).astype("<u2"))
     with ArrayFileWriter(directory / "00000.documents", "documents", "<i8") as writer:

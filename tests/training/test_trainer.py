@@ -20,7 +20,7 @@ from batchwright.training.checkpoint import load_model
 from batchwright.training.config import TrainingConfig
 from batchwright.training.evaluation import Evaluation
 from batchwright.training.hyper_parameters import HyperParameterRule, HyperParameters
-from batchwright.training.run_log import read_log
+from batchwright.training.run_log import read_log, without_measured
 from batchwright.training.step import StepRecord
 from batchwright.training.trainer import RunResult, Trainer
 from tests.training.counting_store import VOCABULARY, counting_indexes
@@ -68,11 +68,8 @@ def trainer(
 
 
 def curve(directory: Path) -> list[dict[str, object]]:
-    """The log without the two fields that a clock writes."""
-    return [
-        {name: value for name, value in record.items() if name not in ("seconds", "tokens_per_second")}
-        for record in read_log(directory / "metrics.jsonl")
-    ]
+    """The log without the fields that a clock or a gauge writes."""
+    return without_measured(read_log(directory / "metrics.jsonl"))
 
 
 def weights(directory: Path) -> dict[str, torch.Tensor]:

@@ -3,6 +3,8 @@ from dataclasses import replace
 from batchwright.planning.memory import step_memory
 from batchwright.workflows.demo import DemoSettings
 from batchwright.workflows.plan import plan_run
+from batchwright.workflows.strings import Say
+from batchwright.workflows.telling.run_plan import tell_plan
 
 RECIPE = DemoSettings().recipe("store")
 
@@ -33,4 +35,18 @@ def test_what_the_closed_form_does_not_know_is_traced_and_the_plan_says_so() -> 
         traced = plan_run(recipe)
         assert traced.to_json()["memory_source"] == "trace of the real step on fake tensors"
         assert any(reason.source == traced.memory.source for reason in traced.fitted.reasons)
+        assert "peak (traced)" in str(tell_plan(traced, Say("en")))
+    assert "peak (formula)" in str(tell_plan(plain, Say("en")))
     assert traced.memory.peak_bytes < plain.memory.peak_bytes
+
+
+def test_another_optimizer_is_planned_with_its_own_state() -> None:
+    weights = 4 * RECIPE.shape.parameter_count()
+    parts = {}
+    for momentum in (0.9, 0.0):
+        training = replace(RECIPE.training, optimizer="sgd", momentum=momentum)
+        plan = plan_run(replace(RECIPE, training=training))
+        assert plan.memory.source == "trace of the real step on fake tensors"
+        parts[momentum] = plan.memory.peak.parts
+    assert (parts[0.9]["optimizer"], parts[0.0]["optimizer"]) == (weights, 0)
+    assert plan_run(RECIPE).memory.peak.parts["optimizer"] >= 2 * weights

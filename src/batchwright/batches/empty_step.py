@@ -15,7 +15,11 @@ from batchwright.sequences.sampler import PlacedRows
 _NAMED = 5
 
 
-def no_target(place: StepPlace, placed: PlacedRows, indexes: Sequence[SequenceIndex]) -> InputError:
+class NoTargetsError(InputError):
+    """A step of nothing but padding or masked tokens has no gradient."""
+
+
+def no_target(place: StepPlace, placed: PlacedRows, indexes: Sequence[SequenceIndex]) -> NoTargetsError:
     """The error of a step whose rows hold no target; `indexes` are those that its rows' streams mean."""
     documents = dict.fromkeys(
         (index.stored.split, number, str(index.stored.directory))
@@ -26,7 +30,7 @@ def no_target(place: StepPlace, placed: PlacedRows, indexes: Sequence[SequenceIn
     named = ", ".join(f"{split} {number:,}" for split, number, _ in islice(documents, _NAMED))
     more = f" and {len(documents) - _NAMED:,} more" if len(documents) > _NAMED else ""
     spans = [f"position {n:,}" if count == 1 else f"positions {n:,} to {n + count - 1:,}" for n, count in place.spans]
-    return InputError(
+    return NoTargetsError(
         f"the step at {' and '.join(spans)} has no target: the loss mask leaves out every token of its documents "
         f"({named}{more})",
         where=", ".join(sorted({directory for _, _, directory in documents})),

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from batchwright.cli.face import console_on
 from batchwright.foundation.errors import BatchwrightError, ResourceError, UsageError, nearest
+from batchwright.foundation.extras import extra_missing
 
 VERBS = {
     "demo": "The main job on real text: prepare, show, plan, train, what B does, report.",
@@ -109,14 +110,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         error = ResourceError("this process ran out of memory", remedy="use a smaller micro-batch or fewer workers")
         return _fail(str(error), EXIT_RESOURCES, as_json, kind="ResourceError")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("torch", "matplotlib"):
+        missing = extra_missing(error.name or "", "this verb")
+        if missing is None:
             raise
-        return _fail(
-            f"this verb needs {error.name}, which is not installed\n  try: pip install 'batchwright[train]'",
-            1,
-            as_json,
-            kind="InputError",
-        )
+        return _fail(str(missing), missing.exit_code, as_json, kind=type(missing).__name__)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.padding import Padding
+from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -30,6 +31,11 @@ def paint(block: Block) -> RenderableType:
             return block.text
         case Figure():
             return Text(f"{block.caption}: {block.file_name}")
+
+
+def paint_warning(sentence: str) -> RenderableType:
+    """What must not be overlooked, with a frame and not by colour alone."""
+    return Panel(Prose(sentence), border_style="yellow")
 
 
 def paint_grid(grid: Grid) -> RenderableType:

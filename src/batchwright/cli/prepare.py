@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from batchwright.cli.face import PEOPLE, Face
-from batchwright.cli.paint import paint_grid
+from batchwright.cli.paint import paint_grid, paint_warning
 from batchwright.documents.inputs import TextSource
 from batchwright.foundation.units import format_bytes, format_count
 from batchwright.tokens.build import Progress
 from batchwright.workflows.prepare import prepare as prepare_text
-from batchwright.workflows.prepare import summary
-from batchwright.workflows.telling.text_to_tokens import tell_tally
+from batchwright.workflows.prepare import steps_named, summary
+from batchwright.workflows.telling.text_to_tokens import tell_mostly_dropped, tell_tally
 
 
 def prepare(
@@ -29,6 +29,10 @@ def prepare(
     seed: int = 0,
     licence: str = "unknown",
     name: str = "text",
+    clean: Literal["none", "fineweb", "gopher", "c4", "code"] = "none",
+    steps: Path | None = None,
+    language: str = "en",
+    keep_rejected: Annotated[bool, Parameter(negative=())] = False,
     face: Face = PEOPLE,
 ) -> None:
     """Text files → a token store. Interrupted, the same command goes on; finished, it changes nothing.
@@ -57,6 +61,14 @@ def prepare(
         The text's licence, written into the store.
     name
         The source's name, written into the store.
+    clean
+        Published filters: what they drop is counted by reason.
+    steps
+        A TOML file of [[step]] tables instead: your own filters and thresholds.
+    language
+        Of the text: sets stop words, and whether words are spaced (zh, ja, th are not).
+    keep_rejected
+        Write what filters drop to STORE/rejected/REASON.jsonl, to be looked at with show --rejected REASON.
     """
     source = TextSource(name=name, paths=tuple(sources), text_column=text_column, licence=licence)
     with face.progress(face.say("prepare.title"), unit=format_bytes) as advance:
@@ -76,6 +88,8 @@ def prepare(
             validation_fraction=validation,
             seed=seed,
             errors=errors,
+            steps=steps_named(clean, file=steps, language=language),
+            keep_rejected=keep_rejected,
             progress=heard,
         )
     result = summary(store)
@@ -89,4 +103,5 @@ def prepare(
         place=str(out),
         fingerprint=result["fingerprint"],
     )
-    face.answer(result, paint_grid(tell_tally(result["tally"], face.say)), sentence)
+    warning = tell_mostly_dropped(result["mostly_dropped"], face.say)
+    face.answer(result, paint_grid(tell_tally(result["tally"], face.say)), *map(paint_warning, warning), sentence)

@@ -11,10 +11,12 @@ from rich.padding import Padding
 from batchwright.cli.face import PEOPLE, Face
 from batchwright.cli.paint import paint
 from batchwright.foundation.errors import UsageError
+from batchwright.tokens.rejected import read_rejected
 from batchwright.workflows.look import look_at_batch
 from batchwright.workflows.section import Block
 from batchwright.workflows.telling.one_batch import tell_batch, tell_no_beginning, tell_padding
 from batchwright.workflows.telling.provenance import tell_cell, tell_document, tell_row
+from batchwright.workflows.telling.text_to_tokens import tell_rejected
 from batchwright.workflows.trace import Stream, look_at_cell, look_at_document, look_at_position
 
 
@@ -33,6 +35,7 @@ def show(
     cell: str | None = None,
     document: str | None = None,
     epochs: int = 3,
+    rejected: str | None = None,
     face: Face = PEOPLE,
 ) -> None:
     """One (B, T) batch, exactly as a step of a run with this B, T and seed would eat it.
@@ -64,7 +67,14 @@ def show(
         PATH@OFFSET for the document that begins at or last before that byte (of parquet: row).
     epochs
         How many epochs of the document's positions and steps are listed.
+    rejected
+        Instead of a batch: the first documents that were dropped for this reason (prepare --keep-rejected), as many as
+        the batch has rows.
     """
+    if rejected is not None:
+        found = list(read_rejected(store, rejected, batch))
+        _answer(face, {"reason": rejected, "documents": found}, lambda: tell_rejected(found, face.say))
+        return
     stream = Stream(directory=store, rows=batch, sequence_length=length, split=split, packing=packing, seed=seed)
     if sum(wish is not None for wish in (position, cell, document)) > 1:
         raise UsageError("--position, --cell and --document each ask for another answer", remedy="one of them")
@@ -77,8 +87,8 @@ def show(
         _answer(face, one.to_json(), lambda: tell_cell(one, face.say))
         return
     if document is not None:
-        found = look_at_document(stream, document, epochs=epochs)
-        _answer(face, found.to_json(), lambda: tell_document(found, face.say))
+        traced = look_at_document(stream, document, epochs=epochs)
+        _answer(face, traced.to_json(), lambda: tell_document(traced, face.say))
         return
     view, index = look_at_batch(
         store, rows=batch, sequence_length=length, step=step, split=split, packing=packing, seed=seed

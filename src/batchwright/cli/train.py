@@ -3,24 +3,33 @@
 On many ranks: `torchrun --nproc-per-node 2 -m batchwright train RECIPE`. The first of them speaks and writes.
 """
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from batchwright.cli.face import PEOPLE, Advance, Face, Silent
 from batchwright.cli.main import EXIT_INTERRUPTED
 from batchwright.cli.options import Settings
 from batchwright.foundation.errors import UsageError
 from batchwright.foundation.units import format_count
-from batchwright.recipe import load_recipe
-from batchwright.training.ranks import started_ranks
-from batchwright.training.step import StepRecord
-from batchwright.workflows.change_course import change_course
+from batchwright.recipe import Recipe, load_recipe
+from batchwright.training.checkpoint_clock import LARGEST_LOSS_SHARE, LONGEST_SECONDS
+from batchwright.training.ranks import Ranks, started_ranks
+from batchwright.training.spikes import Spike
+from batchwright.training.step import DivergedError, NoTargetsError, OutOfMemoryError, StepRecord
+from batchwright.training.trainer import Record, RunResult
+from batchwright.training.trouble import name_documents
+from batchwright.workflows.change_course import Change, change_course
 from batchwright.workflows.hyper_parameters import hyper_parameter_rule
+from batchwright.workflows.report import way_back, write_report
+from batchwright.workflows.sample import write_samples
 from batchwright.workflows.strings import Say
 from batchwright.workflows.telling.course import tell_change, tell_scaling
 from batchwright.workflows.telling.one_batch import tell_geometry
-from batchwright.workflows.train import Record, checkpointed_step, geometry_of, records_of
+from batchwright.workflows.tensorboard import TensorBoardEvents
+from batchwright.workflows.train import checkpointed_step, geometry_of, records_of
 from batchwright.workflows.train import train as train_recipe
 
 
@@ -32,12 +41,18 @@ def train(
     set: Settings = None,
     tokens: str | None = None,
     steps: int | None = None,
+    minutes: float | None = None,
+    sample: int | None = None,
+    tensorboard: bool = False,
     skip: str | None = None,
     from_step: int | None = None,
     fresh: bool = False,
     face: Face = PEOPLE,
 ) -> int:
     """Train a recipe. Called again it continues from the last checkpoint, and the loss curve is the same.
+
+    Exit codes: 0 finished, or paused by --steps or --minutes; 130 interrupted (Ctrl-C, SIGTERM), with a checkpoint;
+    1 diverged, and otherwise as every verb.
 
     Parameters
     ----------
@@ -51,6 +66,12 @@ def train(
         The whole budget, as 2M or 2_000_000; the same as --set training.tokens=.
     steps
         Pause after this many steps in all; the schedule stays that of the whole budget.
+    minutes
+        Pause after this much time in this call, with a checkpoint; the schedule stays, too.
+    sample
+        Texts that the model writes for the report at the end of the run; 0: none. The same as --set run.samples=.
+    tensorboard
+        Write event files for TensorBoard, too. The same as --set run.tensorboard=true.
     skip
         FIRST:STOP, positions that this run shall not eat, now and whenever it is taken up again.
     from_step
@@ -59,6 +80,8 @@ def train(
         Forget what was trained in this directory before.
     """
     settings = [*(set or ()), *([f"training.tokens={tokens}"] if tokens is not None else [])]
+    settings += [f"run.samples={sample}"] if sample is not None else []
+    settings += ["run.tensorboard=true"] if tensorboard else []
     loaded = load_recipe(recipe, settings=settings)
     directory = out if out is not None else Path("runs") / recipe.stem
     if fresh and (skip is not None or from_step is not None):
@@ -78,38 +101,106 @@ def train(
         face.show(_checkpoints(loaded.training.checkpoint_every_tokens, face.say))
         if ranks.first and not fresh and (step := checkpointed_step(directory)) is not None:
             face.show(face.say("training.resumed", step=f"{step:,}"))
-        with face.progress(face.say("training.title"), unit=format_count) as advance:
-            result = train_recipe(
-                loaded,
-                directory,
-                fresh=fresh,
-                until_step=steps,
-                on_record=follow(advance, loaded.training.tokens),
-                ranks=ranks,
-            )
-        logged, evaluations = records_of(directory)
-        value = {
-            "run": str(directory),
-            "reason": result.reason,
-            "step": result.step,
-            "tokens": result.tokens,
-            "resumed_from": result.resumed_from,
-            "went_back_to": None if change is None else change.went_back_to,
-            "skipped": None if change is None or change.skipped is None else asdict(change.skipped),
-            "loss": logged[-1]["loss"] if logged else None,
-            "validation_loss": evaluations[-1]["loss"] if evaluations else None,
-            "bits_per_byte": evaluations[-1]["bits_per_byte"] if evaluations else None,
-        }
-        sentence = face.say(
-            f"training.{result.reason}",
-            steps=f"{result.step:,}",
-            tokens=f"{result.tokens:,}",
-            loss=_number(value["loss"]),
-            validation=_number(value["validation_loss"]),
-            place=str(directory),
+        command = command_of(
+            recipe, directory, settings, steps=steps, minutes=minutes, skip=skip, from_step=from_step, fresh=fresh
         )
-        face.answer(value, sentence)
-        return EXIT_INTERRUPTED if result.reason == "interrupted" else 0
+        try:
+            result = _run(loaded, directory, face, ranks, command=command, steps=steps, minutes=minutes, fresh=fresh)
+        except (DivergedError, NoTargetsError, OutOfMemoryError):
+            if ranks.first:
+                face.show(face.say("training.report", place=str(write_report(directory, face.say))))
+            raise
+        if ranks.first:
+            if result.reason == "finished" and loaded.run.samples:
+                with face.progress(face.say("sample.title")) as advance:
+                    write_samples(directory, loaded, heard=advance)
+            _answer(result, change, directory, face)
+    return EXIT_INTERRUPTED if result.reason == "interrupted" else 0
+
+
+def _run(
+    recipe: Recipe,
+    directory: Path,
+    face: Face,
+    ranks: Ranks,
+    *,
+    command: str,
+    steps: int | None,
+    minutes: float | None,
+    fresh: bool,
+) -> RunResult:
+    """Train, with everyone listening who wants to know."""
+    events = TensorBoardEvents(directory) if recipe.run.tensorboard and ranks.first else None
+    with face.progress(face.say("training.title"), unit=format_count) as advance:
+        shown = follow(advance, recipe.training.tokens, spike_heard=lambda spike: _show_spike(spike, directory, face))
+
+        def heard(record: Record) -> None:
+            shown(record)
+            if events is not None:
+                events.hear(record)
+
+        result = train_recipe(
+            recipe,
+            directory,
+            fresh=fresh,
+            until_step=steps,
+            minutes=minutes,
+            command=command,
+            on_record=heard,
+            ranks=ranks,
+        )
+    if events is not None:
+        events.close()
+    return result
+
+
+def _answer(result: RunResult, change: Change | None, directory: Path, face: Face) -> None:
+    """The report and the last word."""
+    report = write_report(directory, face.say)
+    logged, evaluations = records_of(directory)
+    value: dict[str, Any] = {
+        "run": str(directory),
+        "reason": result.reason,
+        "step": result.step,
+        "tokens": result.tokens,
+        "resumed_from": result.resumed_from,
+        "went_back_to": None if change is None else change.went_back_to,
+        "skipped": None if change is None or change.skipped is None else asdict(change.skipped),
+        "loss": logged[-1]["loss"] if logged else None,
+        "validation_loss": evaluations[-1]["loss"] if evaluations else None,
+        "bits_per_byte": evaluations[-1]["bits_per_byte"] if evaluations else None,
+        "report": str(report),
+    }
+    sentence = face.say(
+        f"training.{result.reason}",
+        steps=f"{result.step:,}",
+        tokens=f"{result.tokens:,}",
+        loss=_number(value["loss"]),
+        validation=_number(value["validation_loss"]),
+        place=str(directory),
+    )
+    face.answer(value, sentence, face.say("training.report", place=str(report)))
+
+
+def command_of(
+    recipe: Path,
+    directory: Path,
+    settings: Sequence[str],
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    skip: str | None = None,
+    from_step: int | None = None,
+    fresh: bool = False,
+) -> str:
+    """This call as one could type it again."""
+    words = ["batchwright", "train", str(recipe), "--out", str(directory)]
+    words += [word for setting in settings for word in ("--set", setting)]
+    words += ["--steps", str(steps)] if steps is not None else []
+    words += ["--minutes", f"{minutes:g}"] if minutes is not None else []
+    words += ["--from-step", str(from_step)] if from_step is not None else []
+    words += ["--skip", skip] if skip is not None else []
+    return shlex.join([*words, *(["--fresh"] if fresh else [])])
 
 
 def _positions(text: str) -> tuple[int, int]:
@@ -122,19 +213,45 @@ def _positions(text: str) -> tuple[int, int]:
 def _checkpoints(every_tokens: int | None, say: Say) -> str:
     """What a crash can cost, said before it can happen."""
     if every_tokens is None:
-        return say("training.no_checkpoints")
+        return say(
+            "training.checkpoints.default", share=f"{LARGEST_LOSS_SHARE:.1%}", minutes=f"{LONGEST_SECONDS / 60:.0f}"
+        )
     return say("training.checkpoints", tokens=f"{every_tokens:,}")
 
 
-def follow(advance: Advance, total_tokens: int) -> Callable[[Record], None]:
-    """Shows every step's loss and speed beside the bar."""
+def follow(advance: Advance, total_tokens: int, *, spike_heard: Callable[[Spike], None]) -> Callable[[Record], None]:
+    """Shows every step's loss and speed beside the bar, and tells of every spike that begins."""
 
     def heard(record: Record) -> None:
         if isinstance(record, StepRecord):
             note = f"loss {record.loss:.3f}  {record.tokens_per_second:,.0f} tokens/s"
             advance(record.tokens, total_tokens, note=note)
+        elif isinstance(record, Spike) and record.began == record.step:
+            spike_heard(record)
 
     return heard
+
+
+def _show_spike(spike: Spike, directory: Path, face: Face) -> None:
+    face.show(
+        face.say(
+            "training.spike",
+            step=f"{spike.step:,}",
+            first=spike.first_position,
+            stop=spike.stop_position,
+            loss=_number(spike.loss),
+            usual_loss=_number(spike.usual_loss),
+            norm=_number(spike.gradient_norm),
+            usual_norm=_number(spike.usual_gradient_norm),
+            documents=name_documents(spike.documents[:3], spike.document_count) or "–",
+            command=way_back(
+                directory,
+                began=spike.began,
+                first_position=spike.first_position,
+                stop_position=spike.stop_position,
+            ),
+        )
+    )
 
 
 def _number(value: float | None) -> str:

@@ -35,6 +35,7 @@ class Document:
     source: int
     flags: int = 0  # of DocumentFlag
     decoded: str | None = field(default=None, repr=False, compare=False)
+    words: object | None = field(default=None, repr=False, compare=False)  # what `filters.words` found in this text
 
     @property
     def text(self) -> str:

@@ -9,7 +9,7 @@ repairs and augmentations are more steps of the same list; what needs to see all
 Price: ~0.1 µs per document and step beside the step's own work.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -35,26 +35,34 @@ class Step(Protocol):
         ...
 
 
-def clean(documents: Iterable[Document], steps: Sequence[Step], tally: Tally) -> Iterator[Document]:
+Rejected = Callable[[Document, Dropped], None]
+"""Told of every document that a step drops, as it was when it was dropped."""
+
+
+def clean(
+    documents: Iterable[Document], steps: Sequence[Step], tally: Tally, rejected: Rejected | None = None
+) -> Iterator[Document]:
     """Take each document through all steps; yield those that remain and count them as kept.
 
     The documents must already be counted as read in the same tally (`read_partition` does).
     """
     for document in documents:
-        cleaned = _through(document, steps, tally)
+        cleaned = _through(document, steps, tally, rejected)
         if cleaned is not None:
             tally.kept.documents += 1
             tally.kept.bytes += len(cleaned.utf8)
             yield cleaned
 
 
-def _through(document: Document, steps: Sequence[Step], tally: Tally) -> Document | None:
+def _through(document: Document, steps: Sequence[Step], tally: Tally, rejected: Rejected | None) -> Document | None:
     for step in steps:
         after = step(document)
         if after is document:
             continue
         if isinstance(after, Dropped):
             tally.drop(after.reason, len(document.utf8))
+            if rejected is not None:
+                rejected(document, after)
             return None
         tally.edit(step.name, len(document.utf8) - len(after.utf8))
         document = after

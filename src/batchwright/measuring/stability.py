@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from batchwright.foundation.errors import InputError
+from batchwright.training.spikes import TO_STANDARD_DEVIATION, robust_deviation
 
 WINDOW_STEPS = 32
 SPIKE_DEVIATIONS = 6.0
 SPIKE_SHARE = 0.01
-_TO_STANDARD_DEVIATION = 1.4826  # of a normal distribution's median absolute deviation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,17 +52,12 @@ def stability_of(losses: Sequence[float]) -> Stability:
     )
 
 
-def robust_deviation(values: npt.NDArray[np.float64]) -> float:
-    """A standard deviation that single outliers do not move."""
-    return float(_TO_STANDARD_DEVIATION * np.median(np.abs(values - np.median(values))))
-
-
 def _spikes(curve: npt.NDArray[np.float64]) -> tuple[int, ...]:
     if len(curve) <= WINDOW_STEPS:
         return ()
     before = np.lib.stride_tricks.sliding_window_view(curve, WINDOW_STEPS)[:-1]
     middle = np.median(before, axis=1)
-    deviation = _TO_STANDARD_DEVIATION * np.median(np.abs(before - middle[:, None]), axis=1)
+    deviation = TO_STANDARD_DEVIATION * np.median(np.abs(before - middle[:, None]), axis=1)
     above = curve[WINDOW_STEPS:] - middle
     jumped = (above > SPIKE_DEVIATIONS * deviation) & (above > SPIKE_SHARE * middle)
     return tuple(int(place) + WINDOW_STEPS + 1 for place in np.nonzero(jumped)[0])

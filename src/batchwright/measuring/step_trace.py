@@ -42,6 +42,8 @@ def trace_step(
     isolate: bool = True,
     loss: LossForm = "chunked",
     execution: Execution = PLAIN,
+    optimizer: str = "adamw",
+    momentum: float = 0.9,
     dtype: torch.dtype = torch.float32,
     fake: bool = False,
 ) -> MemoryReport:
@@ -64,21 +66,23 @@ def trace_step(
         sequence_length=length,
         tokens=2 * step.sequences * length,
         learning_rate=1e-4,
+        optimizer=optimizer,
+        momentum=momentum,
     )
     observers: list[StepObserver] = [_Watcher()] if observed else []
     model = _weightless(model_config, dtype) if fake else Transformer(model_config, seed=0, dtype=dtype)
     with FakeTensorMode(allow_non_fake_inputs=True) if fake else contextlib.nullcontext():
         model = _with_empty_weights(model) if fake else model
         prepare(model, execution)
-        optimizer = build_optimizer(model, config)
+        updates = build_optimizer(model, config)
         trace = _StepTrace(fake=fake)
-        with trace, _phases(model, optimizer, trace):
+        with trace, _phases(model, updates, trace):
             trace.label([*model.parameters(), *model.buffers()], "weights")
             objective = Objective(model, isolate=isolate, loss=loss)
-            _traced(objective, optimizer, step, trace, number=1, observers=observers)
-            optimizer.zero_grad(set_to_none=True)
+            _traced(objective, updates, step, trace, number=1, observers=observers)
+            updates.zero_grad(set_to_none=True)
             start = trace.mark
-            _traced(objective, optimizer, step, trace, number=2, observers=observers)
+            _traced(objective, updates, step, trace, number=2, observers=observers)
     return trace.report(since=start, part_of=part_rule(model, length))
 
 
@@ -91,9 +95,11 @@ def traced_memory(
     isolate: bool = True,
     loss: LossForm = "chunked",
     execution: Execution = PLAIN,
+    optimizer: str = "adamw",
+    momentum: float = 0.9,
 ) -> StepMemory:
-    """What `planning.memory.step_memory` would say, of any shape and execution: a trace on fake tensors, two steps of
-    seconds for a large model. Of the phases beside the peak's only the sum is known."""
+    """What `planning.memory.step_memory` would say, of any shape, execution and optimizer: a trace on fake
+    tensors, two steps of seconds for a large model. Of the phases beside the peak's only the sum is known."""
     report = trace_step(
         model_config,
         micro_batch_size=micro_batch_size,
@@ -102,6 +108,8 @@ def traced_memory(
         isolate=isolate,
         loss=loss,
         execution=execution,
+        optimizer=optimizer,
+        momentum=momentum,
         fake=True,
     )
     peak = Moment(name="traced", phase=report.peak_phase, parts={part: report.parts.get(part, 0) for part in PARTS})

@@ -1,9 +1,9 @@
 """A module made to run as an `Execution` says, in place: its weights, their names and its protocol stay.
 
-Price: nothing for the default. `compile` compiles at the first call, once per shape of the batch: 10 to 60 s for a
-small model on a CPU, which needs a C++ compiler (a GPU: Triton). Compiled kernels add in another order, so the curve
-is another one in its last bits; twice the same run gives twice the same bits, also compiled (torch's deterministic mode
-holds for them as well), as long as torch and the machine are the same.
+Price: nothing for the default. `compile` compiles at the first call, once per shape of the batch, which takes
+far longer than a step; on a CPU it needs a C++ compiler (on a GPU: Triton). Compiled kernels add in another order, so
+the curve is another one in its last bits; twice the same run gives twice the same bits, also compiled (torch's
+deterministic mode holds for them as well), as long as torch and the machine are the same.
 """
 
 import importlib.util

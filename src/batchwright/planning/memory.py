@@ -16,6 +16,7 @@ from batchwright.model.execution import PLAIN, Execution
 from batchwright.planning.moments import LossForm, Moment, StepArithmetic, chunk_slots
 
 CLOSED_FORM = "closed form, planning.memory"
+ADAMW = "adamw"  # the one optimizer whose state and scratch the form counts
 PARTS = ("weights", "optimizer", "gradients", "activations", "logits_and_loss", "attention_mask", "batch")
 
 
@@ -103,6 +104,7 @@ def step_memory(
     isolate: bool = True,
     loss: LossForm = "chunked",
     execution: Execution = PLAIN,
+    optimizer: str = ADAMW,
     item_bytes: int = 4,
 ) -> StepMemory:
     """The closed form for (micro_batch_size, T) in fp32 (`item_bytes` 4) or fp64 (8), with AdamW.
@@ -111,7 +113,7 @@ def step_memory(
     runs. `observed`: a step observer is shown each micro-batch's own gradient, which then lives beside the sum.
     """
     length = model.sequence_length if sequence_length is None else sequence_length
-    _check_known(model, execution)
+    _check_known(model, execution, optimizer)
     if micro_batch_size < 1 or length < 1:
         raise InputError(f"a micro-batch has at least one row and one token, not ({micro_batch_size}, {length})")
     if item_bytes not in (4, 8):
@@ -139,9 +141,9 @@ def step_memory(
     )
 
 
-def _check_known(model: ModelConfig, execution: Execution) -> None:
+def _check_known(model: ModelConfig, execution: Execution, optimizer: str) -> None:
     """The form is exact or it refuses."""
-    unknown = unknown_to_the_form(model, execution)
+    unknown = unknown_to_the_form(model, execution, optimizer)
     if unknown:
         raise InputError(
             f"the closed form of memory does not know {', '.join(unknown)}",
@@ -149,9 +151,10 @@ def _check_known(model: ModelConfig, execution: Execution) -> None:
         )
 
 
-def unknown_to_the_form(model: ModelConfig, execution: Execution) -> tuple[str, ...]:
-    """Which parts are not the default's, in fp32 or fp64 with everything kept; none: the form holds."""
+def unknown_to_the_form(model: ModelConfig, execution: Execution, optimizer: str = ADAMW) -> tuple[str, ...]:
+    """Which parts are not the default's, in fp32 or fp64 with everything kept, by AdamW; none: the form holds."""
     shape, parts = model.to_dict(), ("positions", "norm", "activation", "bias", "key_value_heads", "tied")
     unknown = {name: shape[name] for name in parts if name in shape}
     unknown |= {name: value for name, value in asdict(execution).items() if value != getattr(PLAIN, name)}
+    unknown |= {} if optimizer == ADAMW else {"optimizer": optimizer}
     return tuple(f"{name} = {value!r}" for name, value in unknown.items())

@@ -163,6 +163,15 @@ class Timeline:
                     out[stream] = ordinal
         return tuple(out)
 
+    def eaten_before(self, position: int) -> tuple[int, ...]:
+        """Rows of every stream at the positions below this one that nobody skipped."""
+        eaten = list(self.ordinals_before(position))
+        for first, stop in self.skipped.ranges:
+            if first < position:
+                before, after = self.ordinals_before(first), self.ordinals_before(min(stop, position))
+                eaten = [rows - (b - a) for rows, a, b in zip(eaten, before, after, strict=True)]
+        return tuple(eaten)
+
     def seed_of(self, stream: int, epoch: int) -> int:
         """The seed that orders an epoch: that of the stage in which the epoch begins."""
         seeds = self._seeds[stream]

@@ -50,6 +50,7 @@ from batchwright.tokens.job import (
     name_inputs,
 )
 from batchwright.tokens.manifest import MANIFEST, SHARD_FILES, FileEntry, ShardEntry, StoreManifest
+from batchwright.tokens.rejected import REJECTED, sort_by_reason
 from batchwright.tokens.selection import Partial
 from batchwright.tokens.shard import dtype_for
 from batchwright.tokens.store import INPUTS, PROVENANCE_FILE, TOKENIZER, TokenStore
@@ -79,6 +80,7 @@ class _Build:
     executor: Executor
     settings: PrepareSettings
     partition_bytes: int
+    keep_rejected: bool
     progress: Callable[[Progress], None]
     began: float = field(default_factory=time.time)
 
@@ -92,7 +94,7 @@ class _Build:
         listing = b"".join(named.line for named in inputs)
         if (self.out / MANIFEST).exists():
             return self._finished(listing)
-        refuse_foreign_directory(self.out, {WORK, ".lock", INPUTS, TOKENIZER})
+        refuse_foreign_directory(self.out, {WORK, ".lock", INPUTS, TOKENIZER, REJECTED})
         with WriterLock(self.out):
             if (self.out / MANIFEST).exists():
                 return self._finished(listing)
@@ -102,6 +104,10 @@ class _Build:
             for named in inputs:
                 named.check_unchanged()
             shards = self._assemble(partials, tally)
+            if self.keep_rejected:
+                with translated(self.out):
+                    (self.out / REJECTED).mkdir(exist_ok=True)
+                sort_by_reason((self.work / f"{part.key}.{REJECTED}" for part in partials), self.out / REJECTED)
             self._publish(shards, tally, audited)
             self._clear()
         self.progress(Progress(phase="finished", done=1, total=1))
@@ -135,6 +141,12 @@ class _Build:
         manifest = store.manifest
         before = {"recipe": manifest.recipe, "tokenizer": manifest.tokenizer, "sources": list(manifest.sources)}
         self._refuse_changes(before, (self.out / INPUTS).read_bytes(), listing)
+        if self.keep_rejected and not (self.out / REJECTED).exists():
+            raise InputError(
+                "this store is finished, and what was rejected for it was not kept",
+                where=str(self.out),
+                remedy="prepare into another directory with --keep-rejected",
+            )
         if self.work.exists():
             with WriterLock(self.out):
                 self._clear()
@@ -199,6 +211,7 @@ class _Build:
                 "errors": self.settings.errors,
                 "tokenizer": tokenizer,
                 "batchwright": version("batchwright"),
+                **({"rejected": [source.name for source in self.sources]} if self.keep_rejected else {}),
             },
             context={
                 "locations": {str(number): named.file.location for number, named in files.items()},
@@ -216,6 +229,7 @@ class _Build:
             raise InputError(
                 f"no document is left to store: {tally.read.documents:,} read, dropped: {reasons or 'none'}",
                 where=", ".join(path for source in self.sources for path in source.paths),
+                remedy="where filters dropped it: the text's language (--language), or your own thresholds (--steps)",
             )
         dtype = dtype_for(self.tokenizer.vocabulary_size)
         planned = shard_tasks(self.work, partials, fates, self.settings.shard_tokens, self.tokenizer.eot_id, dtype)
@@ -287,6 +301,7 @@ def prepare_store(
     shard_tokens: int = 2**27,
     steps: Sequence[Step] = DEFAULT_STEPS,
     partition_bytes: int = PARTITION_BYTES,
+    keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
     """Read, clean, deduplicate and tokenize sources into a store at `out`; continue where an earlier call was
@@ -294,7 +309,8 @@ def prepare_store(
 
     `validation_fraction` is of documents; `seed` names the validation split; a shard holds at most `shard_tokens`
     tokens (a longer document is a shard alone); `steps` are the cleaning; `partition_bytes` is how much input one task
-    reads, and changes no byte of the store.
+    reads, and changes no byte of the store; neither does `keep_rejected`, which writes the documents that steps drop to
+    rejected/REASON.jsonl.
 
     Raises InputError (unreadable input, nothing left, a changed job, a directory that is not ours), LockedError (a
     second writer), ResourceError (disk full; free some space and call again), CorruptDataError (unfinished work that is
@@ -309,6 +325,7 @@ def prepare_store(
             validation_fraction=validation_fraction, seed=seed, errors=errors, shard_tokens=shard_tokens, steps=steps
         ),
         partition_bytes=partition_bytes,
+        keep_rejected=keep_rejected,
         progress=progress or (lambda _: None),
     ).run()
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from batchwright.documents.deduplication import document_id
@@ -33,10 +34,11 @@ from batchwright.documents.tally import Tally
 from batchwright.foundation.array_file import ArrayFileWriter
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.execution import Manifest
-from batchwright.foundation.files import translated
+from batchwright.foundation.files import AtomicFile, translated
 from batchwright.foundation.units import KiB, MiB
 from batchwright.tokens.fast import GigatokenTokenizer
 from batchwright.tokens.probe import first_difference
+from batchwright.tokens.rejected import REJECTED, RejectedWriter
 from batchwright.tokens.shard import ENDS_DTYPE, PROVENANCE, dtype_for, require_ids_below
 from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file
 from batchwright.tokens.vocabulary import Vocabulary
@@ -59,10 +61,14 @@ def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
     read = read_partition(
         Partition.from_dict(parameters["partition"]), inputs=inputs, errors=parameters["errors"], tally=tally
     )
-    documents = clean(read, [step_from_json(step) for step in parameters["steps"]], tally)
     auditor = Auditor(tokenizer=tokenizer, inputs=inputs)
-    with PartialWriter(prefix, tokenizer) as writer:
-        for block in blocks(documents):
+    with PartialWriter(prefix, tokenizer) as writer, ExitStack() as stack:
+        rejected = None
+        if "rejected" in parameters:
+            file = stack.enter_context(AtomicFile(prefix.with_name(f"{prefix.name}.{REJECTED}")))
+            rejected = RejectedWriter(file, inputs, parameters["rejected"])
+        steps = [step_from_json(step) for step in parameters["steps"]]
+        for block in blocks(clean(read, steps, tally, rejected)):
             writer.append(block, auditor)
     tally.check()
     return {**writer.counts(), "audited": auditor.count, "tally": tally.to_dict()}
@@ -224,7 +230,8 @@ def step_to_json(step: Step) -> dict[str, Any]:
         raise InputError(f"the step {step!r} cannot travel to a worker: steps are frozen dataclasses")
     kind = type(step)
     settings = {field.name: value for field in fields(step) if (value := asdict(step)[field.name]) is not None}
-    return {"step": f"{kind.__module__}:{kind.__qualname__}", "settings": settings}
+    # As it will be read again: a tuple is a list, so that the job that goes on equals the one that began.
+    return {"step": f"{kind.__module__}:{kind.__qualname__}", "settings": orjson.loads(orjson.dumps(settings))}
 
 
 def step_from_json(value: Mapping[str, Any]) -> Step:

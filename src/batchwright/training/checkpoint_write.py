@@ -26,7 +26,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from batchwright.foundation.files import TEMPORARY_SUFFIX, sync_directory, translated, write_json
+from batchwright.foundation.files import TEMPORARY_SUFFIX, read_json, sync_directory, translated, write_json
 from batchwright.foundation.fingerprint import fingerprint
 from batchwright.training.checkpoint import FORMAT, MODEL, OPTIMIZER, SUFFIX, VERSION, Progress
 from batchwright.training.ranks import Ranks
@@ -50,10 +50,23 @@ class Retention:
     """Which committed checkpoints stay."""
 
     last: int = 2  # the newest so many
+    every_tokens: int | None = None  # and, for good, the first in every stretch of so many tokens
 
-    def outdated(self, committed: Sequence[Path]) -> Sequence[Path]:
+    def outdated(self, committed: Sequence[Path]) -> list[Path]:
         """Those to remove, of all of them, oldest first."""
-        return committed[: -self.last]
+        kept = milestones(committed, self.every_tokens)
+        return [path for path in committed[: -self.last] if path not in kept]
+
+
+def milestones(committed: Sequence[Path], every_tokens: int | None) -> set[Path]:
+    """The checkpoints that stay for good: of those in one stretch of `every_tokens`, the first. None before the first
+    stretch is over."""
+    first: dict[int, Path] = {}
+    if every_tokens is not None:
+        for path in committed:
+            tokens = read_json(path / "state.json").get("tokens", 0)
+            first.setdefault(tokens // every_tokens, path)
+    return {path for stretch, path in first.items() if stretch}
 
 
 class Checkpoints:

@@ -24,6 +24,8 @@ ParallelForm = Literal["ddp", "fsdp"]
 
 MOST_THREADS = 1024  # what no machine of today has; torch asked for a million brings the process down
 
+SPIKE_WINDOW_STEPS = 64
+
 FREE_FIELDS = frozenset(
     {
         "micro_batch_size",
@@ -31,6 +33,9 @@ FREE_FIELDS = frozenset(
         "evaluate_every_tokens",
         "checkpoint_every_tokens",
         "keep_checkpoints",
+        "keep_every_tokens",
+        "spike_deviations",
+        "spike_window_tokens",
         "threads",
         "parallel",
         "device",
@@ -72,8 +77,11 @@ class TrainingConfig:
     clip_norm: float | None = 1.0  # largest norm of the whole batch's gradient; none: never clipped
     evaluate_every_tokens: int | None = None  # none: at the start and the end only
     evaluate_sequences: int | None = None  # how many held-out rows, always the same ones; none: all of them
-    checkpoint_every_tokens: int | None = None  # none: at the end only
+    checkpoint_every_tokens: int | None = None  # none: by share of the budget and time, see `checkpoint_clock`
     keep_checkpoints: int = 2  # the newest so many
+    keep_every_tokens: int | None = None  # and, for good, the first one in every stretch of so many tokens
+    spike_deviations: float | None = 6.0  # how unusual a loss or gradient norm is called a spike; none: nobody looks
+    spike_window_tokens: int | None = None  # what is usual: so many tokens before; none: 64 steps of the full batch
     parallel: ParallelForm = "ddp"  # under torchrun: a copy of the model on every rank, or a slice of it
     device: Literal["cpu", "cuda"] = "cpu"  # cuda: each rank its own GPU, gradients by NCCL
     threads: int | None = None  # none: torch's own choice (1 is best below about a million weights)
@@ -90,6 +98,8 @@ class TrainingConfig:
             "evaluate_every_tokens",
             "evaluate_sequences",
             "checkpoint_every_tokens",
+            "keep_every_tokens",
+            "spike_window_tokens",
             "threads",
             "ramp_from",
             "ramp_tokens",
@@ -113,6 +123,8 @@ class TrainingConfig:
         _need(self.epsilon > 0, "epsilon", self.epsilon, "above 0")
         _need(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         _need(self.clip_norm is None or self.clip_norm > 0, "clip_norm", self.clip_norm, "above 0, or left out")
+        spikes = self.spike_deviations
+        _need(spikes is None or 0 < spikes < float("inf"), "spike_deviations", spikes, "above 0 and finite, or none")
         for name, choices in (("decay", Decay), ("decay_shape", DecayShape), ("scale_with_batch", BatchScaling)):
             value, known = getattr(self, name), get_args(choices)
             _need(value in known, name, value, f"{', '.join(known[:-1])} or {known[-1]}")
@@ -156,6 +168,12 @@ class TrainingConfig:
     def hash(self) -> str:
         """The name of what the loss curve depends on."""
         return fingerprint(self.same_run())
+
+    @property
+    def spike_window(self) -> int:
+        """Slots before a step that say what is usual."""
+        full = SPIKE_WINDOW_STEPS * self.global_batch_size * self.sequence_length
+        return full if self.spike_window_tokens is None else self.spike_window_tokens
 
     def same_run(self) -> dict[str, Any]:
         """The fields that must not change while a run lasts."""

@@ -1,12 +1,14 @@
-"""Being asked to stop: SIGTERM (a scheduler) and SIGINT (Ctrl-C) become a question the loop can ask.
+"""Being asked to stop: SIGTERM (a scheduler), SIGINT (Ctrl-C) and a limit of wall time become a question the loop can
+ask.
 
 Guarantee: the step in progress is finished and a checkpoint written before the run ends; a second signal ends it at
-once. Outside the main thread, where Python allows no signal handlers, nothing is caught. Price: up to one step and
+once. Outside the main thread, where Python allows no signal handlers, only the time is kept. Price: up to one step and
 one checkpoint of delay.
 """
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -14,11 +16,17 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interruption:
-    """Inside the `with` block, `requested` says whether somebody asked the process to end."""
+    """Inside the `with` block, `requested` says whether the run shall end: somebody asked (`signalled`), or `seconds`
+    have passed."""
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, *, seconds: float | None = None) -> None:
+        self.signalled = False
+        self._until = None if seconds is None else time.monotonic() + seconds
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        return self.signalled or (self._until is not None and time.monotonic() >= self._until)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -32,6 +40,6 @@ class Interruption:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.signalled:
             raise KeyboardInterrupt
-        self.requested = True
+        self.signalled = True

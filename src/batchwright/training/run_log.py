@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: one JSON object per line for every step and every evaluation, in order.
+"""`metrics.jsonl`: one JSON object per line for every step, evaluation and spike, in order.
 
 Guarantee: a checkpoint remembers how long the log was when it was made, and its xxh3-128; taking a run up again cuts
 the log to that length and refuses one that was changed, so no step stands in it twice and none is missing or another,
@@ -7,6 +7,7 @@ log when a run is taken up.
 """
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from batchwright.foundation.files import translated
 from batchwright.foundation.units import MiB
 
 EMPTY_XXH3 = xxhash.xxh3_128_hexdigest(b"")
+
+MEASURED_FIELDS = frozenset({"seconds", "tokens_per_second", "mfu", "peak_memory_bytes"})
+"""Fields of a step that a clock or a gauge wrote: no part of what is the same for every run of a recipe."""
 
 
 class RunLog:
@@ -68,6 +72,11 @@ class RunLog:
 
     def close(self) -> None:
         self._file.close()
+
+
+def without_measured(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The part of a log that is bit for bit the same for every run of a recipe, however often it was interrupted."""
+    return [{name: value for name, value in each.items() if name not in MEASURED_FIELDS} for each in records]
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from batchwright.batches.certificate import combined
-from batchwright.foundation.errors import BatchwrightError, InputError, ResourceError
+from batchwright.batches.empty_step import NoTargetsError
+from batchwright.foundation.errors import BatchwrightError, ResourceError
 from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import MicroBatch, Objective, target_count
 from batchwright.training.optimizer import set_hyper_parameters
@@ -50,7 +51,8 @@ class StepBatches(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
-    """What one update did. All but `seconds` and `tokens_per_second` are the same for every run of the recipe."""
+    """What one update did. All but the fields named in `run_log.MEASURED_FIELDS` are the same for every run of the
+    recipe on a machine."""
 
     step: int  # 1 is the first update
     tokens: int  # slots seen up to and with this step
@@ -63,6 +65,8 @@ class StepRecord:
     learning_rate: float
     seconds: float
     tokens_per_second: float
+    mfu: float | None = None  # the model's FLOPs per second ÷ the machine's peak; None: no peak is known
+    peak_memory_bytes: int | None = None  # of the process so far on a CPU, of the step in the allocator on CUDA
     betas: tuple[float, float] | None = None  # this and the next two: none where the batch does not change them
     epsilon: float | None = None
     weight_decay: float | None = None
@@ -90,6 +94,10 @@ class DivergedError(BatchwrightError):
     """A loss or a gradient is not a finite number. The weights are still those before the step."""
 
 
+class OutOfMemoryError(ResourceError):
+    """The micro-batch did not fit."""
+
+
 def train_step(
     objective: Objective,
     optimizer: torch.optim.Optimizer,
@@ -110,7 +118,7 @@ def train_step(
     parallel = parallel or OneProcess(objective)
     where = f"step {step}, positions {batches.first_position:,} to {batches.first_position + batches.sequences - 1:,}"
     if batches.targets < 1:
-        raise InputError("no slot of this batch holds a target token, so it has no gradient", where=where)
+        raise NoTargetsError("no slot of this batch holds a target token, so it has no gradient", where=where)
     optimizer.zero_grad(set_to_none=True)
     watching = [observer for observer in observers if observer.wants(step)]
     loss_sum, length = accumulate_gradient(objective, batches, parallel=parallel, observers=watching, where=where)
@@ -122,7 +130,7 @@ def train_step(
         raise DivergedError(
             f"the loss is {mean_loss} and the gradient's norm {norm}",
             where=where,
-            remedy="a lower learning rate, a longer warm-up or a smaller clip_norm; the last checkpoint is untouched",
+            remedy="a lower learning rate, a longer warm-up or a smaller clip_norm",
         )
     set_hyper_parameters(optimizer, hyper_parameters)
     optimizer.step()
@@ -198,7 +206,7 @@ def memory_errors(batch: MicroBatch, where: str | None = None) -> Generator[None
         if isinstance(error, RuntimeError) and not ("out of memory" in words or "allocate memory" in words):
             raise
         rows, length = batch.inputs.shape
-        raise ResourceError(
+        raise OutOfMemoryError(
             f"out of memory with a micro-batch of {rows} sequences × {length} tokens",
             where=where,
             remedy=f"micro_batch_size = {max(1, rows // 2)}: the same batch in more parts, the same curve",

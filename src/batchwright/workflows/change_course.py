@@ -68,7 +68,7 @@ def change_course(
         _refuse_what_is_eaten(run_directory, skipped, from_step)
         ranges = tuple(sorted((*recipe.data.skip, (skipped.first, skipped.stop))))
         recipe = replace(recipe, data=replace(recipe.data, skip=ranges))
-    claim(run_directory)
+    claim(run_directory, recipe)
     if from_step is not None:
         go_back(run_directory, from_step, recipe)
     else:

@@ -177,6 +177,7 @@ def _memory_row(model: ModelConfig, training: TrainingConfig, rows: int, length:
         isolate=training.isolate,
         loss=training.loss,
         execution=training.execution,
+        optimizer=training.optimizer,
     )
     traced = trace_step(
         wider,

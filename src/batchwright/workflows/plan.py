@@ -1,7 +1,8 @@
 """What a recipe would need, before anything runs: geometry, peak memory by part, work.
 
-Price: closed forms, milliseconds and no torch. Where the one of memory does not know the model's parts or how it is
-run, the real step is traced on fake tensors instead, seconds for each size that is tried, and the reasons say so.
+Price: closed forms, milliseconds and no torch. Where the one of memory does not know the model's parts, how it is
+run or its optimizer, the real step is traced on fake tensors instead, seconds for each size that is tried, and the
+reasons say so.
 """
 
 from collections.abc import Callable
@@ -142,10 +143,15 @@ def plan_run(
 
 def _memory_of(model: ModelConfig, training: TrainingConfig) -> MemoryOfStep:
     """The closed form where it holds, else the trace, the only thing here that needs torch."""
-    if unknown_to_the_form(model, training.execution):
+    if unknown_to_the_form(model, training.execution, training.optimizer):
         from batchwright.measuring.step_trace import traced_memory
 
-        memory: Callable[..., StepMemory] = partial(traced_memory, execution=training.execution)
+        memory: Callable[..., StepMemory] = partial(
+            traced_memory,
+            execution=training.execution,
+            optimizer=training.optimizer,
+            momentum=training.momentum,
+        )
     else:
         memory = step_memory
     return lambda rows, length, accumulates: memory(

@@ -4,14 +4,14 @@ Price: reading and tokenizing run at ~40 MB per CPU-second (GPT-2's vocabulary, 
 at most `VOCABULARY_BYTES` of text, kept in memory, and takes ~1 s per 5 MB of the 16 MiB it then learns from.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.inputs import TextSource, discover
 from batchwright.documents.partitions import partition
-from batchwright.documents.pipeline import clean
+from batchwright.documents.pipeline import Step, clean
 from batchwright.documents.reading import read_partition
 from batchwright.documents.refusals import ErrorPolicy
 from batchwright.documents.tally import Tally
@@ -29,6 +29,7 @@ from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file, open_toke
 VOCABULARY_BYTES = 64 * MiB
 _PIECE_BYTES = 1 * MiB  # the sample for a vocabulary is drawn in pieces of about this size
 TRAIN = "train:"
+MOSTLY = 0.5  # of a corpus dropped: said aloud
 
 
 def prepare(
@@ -41,11 +42,15 @@ def prepare(
     validation_fraction: float = 0.0,
     seed: int = 0,
     errors: ErrorPolicy = "strict",
+    steps: Sequence[Step] = DEFAULT_STEPS,
+    keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
-    """The store at `out`; finished work is found finished. `tokenizer` as `tokenizer_named` takes it."""
+    """The store at `out`; finished work is found finished. `tokenizer` as `tokenizer_named` takes it, `steps` as
+    `steps_named` makes them.
+    """
     workers = available_cores() if workers is None else workers
-    words = tokenizer_named(tokenizer, sources, engine=engine, errors=errors, seed=seed)
+    words = tokenizer_named(tokenizer, sources, engine=engine, errors=errors, seed=seed, steps=steps)
     return prepare_store(
         sources,
         out,
@@ -54,17 +59,34 @@ def prepare(
         validation_fraction=validation_fraction,
         seed=seed,
         errors=errors,
+        steps=steps,
+        keep_rejected=keep_rejected,
         progress=progress,
     )
 
 
+def steps_named(clean: str = "none", *, file: Path | None = None, language: str = "en") -> tuple[Step, ...]:
+    """The cleaning that every text gets, then a preset's steps, or those that a TOML file lists."""
+    from batchwright.documents.presets import preset, steps_from_file  # numba: 0.4 s, only where something is filtered
+
+    if file is not None and clean != "none":
+        raise InputError(f"both a preset ({clean}) and a list of steps ({file}) are given", remedy="one of them")
+    return (*DEFAULT_STEPS, *(preset(clean, language) if file is None else steps_from_file(file, language)))
+
+
 def tokenizer_named(
-    name: str, sources: Sequence[TextSource], *, engine: Engine = "auto", errors: ErrorPolicy = "strict", seed: int = 0
+    name: str,
+    sources: Sequence[TextSource],
+    *,
+    engine: Engine = "auto",
+    errors: ErrorPolicy = "strict",
+    seed: int = 0,
+    steps: Sequence[Step] = DEFAULT_STEPS,
 ) -> Tokenizer:
     """`bytes`, the path of a `tokenizer.json`, or `train:4096`: learn so many tokens from the sources."""
     if name.startswith(TRAIN):
         size = parse_count(name.removeprefix(TRAIN))
-        texts = list(sample_texts(sources, errors=errors, seed=seed, limit_bytes=VOCABULARY_BYTES))
+        texts = list(sample_texts(sources, errors=errors, seed=seed, limit_bytes=VOCABULARY_BYTES, steps=steps))
         return from_file(train_bpe(texts, size), engine, where=name)
     if name != "bytes" and not Path(name).exists():
         hint = "bytes" if nearest(name, ["bytes"]) else "train:4096"
@@ -74,7 +96,14 @@ def tokenizer_named(
     return open_tokenizer(name, engine=engine)
 
 
-def sample_texts(sources: Sequence[TextSource], *, errors: ErrorPolicy, seed: int, limit_bytes: int) -> Iterator[bytes]:
+def sample_texts(
+    sources: Sequence[TextSource],
+    *,
+    errors: ErrorPolicy,
+    seed: int,
+    limit_bytes: int,
+    steps: Sequence[Step] = DEFAULT_STEPS,
+) -> Iterator[bytes]:
     """Cleaned texts of the sources, about `limit_bytes` of them, from pieces in keyed order: all, if there is less.
 
     Documents that will be held out are among them: a vocabulary sees what every text looks like, a model does not.
@@ -85,7 +114,7 @@ def sample_texts(sources: Sequence[TextSource], *, errors: ErrorPolicy, seed: in
     for place in KeyedPermutation(size=len(pieces), key=key(seed, "vocabulary-sample")).forward_range(0, len(pieces)):
         tally = Tally()
         documents = read_partition(pieces[int(place)], inputs=inputs, errors=errors, tally=tally)
-        for document in clean(documents, DEFAULT_STEPS, tally):
+        for document in clean(documents, steps, tally):
             yield document.utf8
             taken += len(document.utf8)
             if taken >= limit_bytes:
@@ -107,4 +136,18 @@ def summary(store: TokenStore) -> dict[str, Any]:
         "shards": len(manifest.shards),
         "sources": list(manifest.sources),
         "tally": manifest.tally,
+        "mostly_dropped": mostly_dropped(manifest.tally),
     }
+
+
+def mostly_dropped(tally: Mapping[str, Any]) -> dict[str, Any] | None:
+    """When more than half of the documents or of the bytes were dropped: the shares, and the reasons, largest first."""
+    read, reasons = tally["read"], tally["dropped"]
+    shares = {
+        unit: sum(each[unit] for each in reasons.values()) / read[unit] if read[unit] else 0.0
+        for unit in ("documents", "bytes")
+    }
+    if max(shares.values()) <= MOSTLY:
+        return None
+    largest = sorted(reasons, key=lambda reason: -reasons[reason]["documents"])
+    return {**shares, "reasons": {reason: reasons[reason]["documents"] for reason in largest}}

@@ -1,6 +1,7 @@
 """A recipe and a store become a run directory: the data is opened, the trainer runs, the recipe is kept beside it."""
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,29 +20,37 @@ from batchwright.sequences.stage import Source, weight_of
 from batchwright.tokens.store import TokenStore
 from batchwright.training.checkpoint import read_progress
 from batchwright.training.checkpoint_write import Checkpoints
-from batchwright.training.evaluation import Evaluation
 from batchwright.training.ranks import Ranks
 from batchwright.training.run_log import read_log
-from batchwright.training.step import StepObserver, StepRecord
-from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, RunResult, Trainer
+from batchwright.training.step import DivergedError, NoTargetsError, OutOfMemoryError, StepObserver
+from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, Record, RunResult, Trainer
+from batchwright.workflows.batch_documents import StoreTracer
+from batchwright.workflows.calls import CALLS_NAME, note_call
 from batchwright.workflows.data import open_index
+from batchwright.workflows.fitting import next_micro_batch
+from batchwright.workflows.gauges import gauge_of, peak_of_ranks
 from batchwright.workflows.hyper_parameters import hyper_parameter_rule
+from batchwright.workflows.machine import packages
 from batchwright.workflows.recipe_plan import plan_of
 from batchwright.workflows.run_directory import GOING_BACK_NAME, RECIPE_NAME, finish_going_back, recipe_of_run
+from batchwright.workflows.sample import SAMPLES_NAME
 
-_BYTES_PER_WEIGHT = 16  # fp32: the weight, its gradient and AdamW's two moments
-
-Record = StepRecord | Evaluation
+_WEIGHT_AND_GRADIENT_BYTES, _MOMENT_BYTES = 8, 4  # per weight, fp32
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunData:
     """What a recipe's run reads."""
 
-    store: TokenStore
+    stores: tuple[TokenStore, ...]
     plan: Plan
     validation: SequenceIndex | None
     validation_bytes_per_token: float | None  # None: ids that were imported have no text, with or without loss masks
+
+    @property
+    def store(self) -> TokenStore:
+        """The first one, whose held-out documents validate."""
+        return self.stores[0]
 
 
 def open_data(recipe: Recipe) -> RunData:
@@ -68,9 +77,10 @@ def open_data(recipe: Recipe) -> RunData:
         )
 
     held_out = first.split("validation").counts
+    plan = plan_of(recipe, rows_of)  # which opens the stores of its sources
     return RunData(
-        store=first,
-        plan=plan_of(recipe, rows_of),
+        plan=plan,
+        stores=tuple(opened.values()),
         validation=open_index(
             first,
             split="validation",
@@ -100,21 +110,28 @@ def train(
     *,
     fresh: bool = False,
     until_step: int | None = None,
+    minutes: float | None = None,
+    command: str = "",
     observers: Sequence[StepObserver] = (),
     on_record: Callable[[Record], None] | None = None,
     ranks: Ranks | None = None,
 ) -> RunResult:
-    """Train, or go on training, in `run_directory`. `fresh` forgets what was trained there before. `ranks` (see
-    `started_ranks`) call this together; the first of them writes.
+    """Train, or go on training, in `run_directory`, to the end, to `until_step` or for so many minutes. `fresh` forgets
+    what was trained there before; `command` is what the run's list of calls will say. `ranks` (see `started_ranks`)
+    call this together; the first of them writes.
 
     What the run skips besides (`change_course`) is kept, and a way back that was cut short is finished.
     """
     ranks = Ranks() if ranks is None else ranks
+    if minutes is not None and minutes <= 0:
+        raise InputError(f"--minutes {minutes:g}", remedy="a number above 0")
     if not fresh:
         ranks.together(lambda: finish_going_back(run_directory) if ranks.first else None)
         recipe = ranks.together(lambda: recipe_of_run(recipe, run_directory))
     ranks.check_alike({"recipe": recipe.to_table(), "version": version("batchwright"), "torch": version("torch")})
     _refuse_what_no_memory_holds(recipe)
+
+    peak = peak_of_ranks(recipe, ranks)
 
     def trainer() -> Trainer:
         data = open_data(recipe)
@@ -128,18 +145,35 @@ def train(
             hyper_parameters=hyper_parameter_rule(recipe.training),
             observers=observers,
             on_record=on_record,
+            gauge=gauge_of(recipe, peak),
+            tracer=StoreTracer(data.plan, data.stores),
             ranks=ranks,
         )
 
-    def claimed() -> None:
-        if ranks.first:
-            claim(run_directory, fresh=fresh)
-            write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
-
     # What one rank alone finds wrong must not leave the others waiting.
     ready = ranks.together(trainer)
-    ranks.together(claimed)
-    return ready.run(until_step=until_step)
+    ranks.together(lambda: claim(run_directory, recipe, fresh=fresh) if ranks.first else None)
+    call = f"{time.time_ns()}"
+
+    def note(event: str, **facts: Any) -> None:
+        if ranks.first:
+            note_call(run_directory, event, call, **facts)
+
+    def begin(step: int) -> None:
+        write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
+        note("begun", command=command, from_step=step, peak=peak, versions=packages(), ranks=ranks.size)
+
+    try:
+        seconds = None if minutes is None else 60 * minutes
+        result = ready.run(until_step=until_step, seconds=seconds, on_begin=begin)
+    except OutOfMemoryError as error:
+        note("ended", reason="failed", error=str(error))
+        raise with_what_fits(error, recipe) from error
+    except (DivergedError, NoTargetsError) as error:
+        note("ended", reason="failed", error=str(error))
+        raise
+    note("ended", reason=result.reason, step=result.step, tokens=result.tokens)
+    return result
 
 
 def checkpointed_step(run_directory: Path) -> int | None:
@@ -162,7 +196,9 @@ def _refuse_what_no_memory_holds(recipe: Recipe) -> None:
     weights = recipe.model.parameter_count()
     if weights is None:
         return  # a function's model: only building it could tell
-    needed, there = _BYTES_PER_WEIGHT * weights, this_machine().memory_bytes
+    moments = {"adamw": 2, "sgd": int(recipe.training.momentum > 0)}.get(recipe.training.optimizer, 0)
+    needed = (_WEIGHT_AND_GRADIENT_BYTES + moments * _MOMENT_BYTES) * weights
+    there = this_machine().memory_bytes
     if needed > there:
         raise ResourceError(
             f"{weights:,} weights with gradient and optimizer need {format_bytes(needed)}, "
@@ -171,7 +207,14 @@ def _refuse_what_no_memory_holds(recipe: Recipe) -> None:
         )
 
 
-def claim(run_directory: Path, *, fresh: bool = False) -> None:
+def with_what_fits(error: OutOfMemoryError, recipe: Recipe) -> OutOfMemoryError:
+    """The same error, its remedy what the closed form says would fit."""
+    smaller = next_micro_batch(recipe, memory_bytes=this_machine().available_bytes)
+    remedy = "a smaller model or shorter sequences: one row does not fit" if smaller is None else smaller.describe()
+    return OutOfMemoryError(error.what, where=error.where, remedy=remedy)
+
+
+def claim(run_directory: Path, recipe: Recipe, *, fresh: bool = False) -> None:
     """Make the directory ours: refuse one that holds something else, and forget an earlier run if asked to."""
     with translated(run_directory):
         run_directory.mkdir(parents=True, exist_ok=True)
@@ -187,5 +230,7 @@ def claim(run_directory: Path, *, fresh: bool = False) -> None:
     if fresh:
         with WriterLock(run_directory), translated(run_directory):
             shutil.rmtree(run_directory / CHECKPOINTS_NAME, ignore_errors=True)
-            (run_directory / GOING_BACK_NAME).unlink(missing_ok=True)
-            (run_directory / LOG_NAME).unlink(missing_ok=True)
+            for name in (GOING_BACK_NAME, LOG_NAME, CALLS_NAME, SAMPLES_NAME):
+                (run_directory / name).unlink(missing_ok=True)
+    if not (run_directory / RECIPE_NAME).exists():  # says whose the directory is, before anything else lies in it
+        write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())

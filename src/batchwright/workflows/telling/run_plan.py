@@ -1,6 +1,7 @@
 """A plan in words: what a step holds in memory, what fits, what the run costs, and why each number is what it is."""
 
 from batchwright.foundation.units import format_bytes, format_count
+from batchwright.planning.memory import CLOSED_FORM
 from batchwright.workflows.plan import RunPlan
 from batchwright.workflows.section import Block, Grid, Section
 from batchwright.workflows.strings import Say
@@ -9,7 +10,8 @@ from batchwright.workflows.telling.one_batch import tell_geometry
 
 def tell_plan(run: RunPlan, say: Say) -> Section:
     rows = tuple((say(f"part.{part}"), size, share) for part, size, share in run.rows())
-    peak = (say("memory.peak"), format_bytes(run.memory.peak_bytes), "100%")
+    label = say("memory.peak" if run.memory.source == CLOSED_FORM else "memory.peak.traced")
+    peak = (label, format_bytes(run.memory.peak_bytes), "100%")
     largest = run.fitted.largest_micro_batch_size
     blocks: list[Block] = [
         tell_geometry(run.geometry, say),

@@ -1,11 +1,13 @@
 """What happened to the text: found, kept, dropped and why, the vocabulary, the tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchwright.foundation.units import format_bytes, format_seconds
-from batchwright.workflows.section import Block, Grid, Section
+from batchwright.workflows.section import Block, Code, Grid, Section
 from batchwright.workflows.strings import Say
+
+REJECTED_CHARACTERS = 600  # of each document shown
 
 
 def tell_tally(tally: Mapping[str, Any], say: Say) -> Grid:
@@ -23,6 +25,40 @@ def tell_tally(tally: Mapping[str, Any], say: Say) -> Grid:
         header=("", say("documents"), say("bytes")),
         rows=tuple((name, f"{each['documents']:,}", f"{each['bytes']:,}") for name, each in rows),
     )
+
+
+def tell_mostly_dropped(dropped: Mapping[str, Any] | None, say: Say) -> tuple[str, ...]:
+    """A sentence when most of the text went, with the largest reasons; else none."""
+    if dropped is None:
+        return ()
+    reasons = [
+        f"{_named(f'reason.{name}', name, say)} ({count:,})" for name, count in list(dropped["reasons"].items())[:3]
+    ]
+    return (
+        say(
+            "prepare.mostly_dropped",
+            documents=f"{dropped['documents']:.0%}",
+            size=f"{dropped['bytes']:.0%}",
+            reasons=", ".join(reasons),
+        ),
+    )
+
+
+def tell_rejected(documents: Sequence[Mapping[str, Any]], say: Say) -> tuple[Block, ...]:
+    """Each document: where it stood, why it went, how it begins."""
+    blocks: list[Block] = []
+    for document in documents:
+        blocks.append(
+            say(
+                "show.rejected",
+                file=document["file"],
+                offset=f"{document['offset']:,}",
+                reason=_named(f"reason.{document['reason']}", document["reason"], say),
+                detail=document["detail"],
+            )
+        )
+        blocks.append(Code(text=document["text"][:REJECTED_CHARACTERS]))
+    return tuple(blocks)
 
 
 def tell_text_to_tokens(result: Mapping[str, Any], say: Say) -> Section:
