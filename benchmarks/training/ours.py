@@ -40,11 +40,13 @@ def train(work: Work, family: Family, corpus: Corpus, gate: Gate, options: dict[
     from batchwright.training.trainer import Trainer
 
     config = model_config(work, family)
+    tokens = 1_000_000 * work.tokens_per_step
     training = TrainingConfig(
         global_batch_size=work.global_batch_size,
         micro_batch_size=work.micro_batch_size,
         sequence_length=work.sequence_length,
-        tokens=1_000_000 * work.tokens_per_step,
+        tokens=tokens,
+        checkpoint_every_tokens=tokens,  # none before the end, which never comes: the rivals write none, too
         learning_rate=3e-4,
         warmup_tokens=10 * work.tokens_per_step,
         threads=torch.get_num_threads(),
