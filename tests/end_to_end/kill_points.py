@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-
 from batchwright.foundation import files
 from batchwright.training.run_log import RunLog
 
@@ -27,14 +25,11 @@ class KillPoint:
         self._at, self._note, self._lock = at, note, threading.Lock()
         self.names: list[str] = []
 
-    def before(self, name: str, *, torn: Callable[[], object] | None = None) -> None:
-        """An operation is about to be done. `torn` undoes half of the one before it, for those that only a process
-        killed inside them leaves so."""
+    def before(self, name: str) -> None:
+        """An operation is about to be done."""
         with self._lock:  # of two threads one is killed at the number, and the other does nothing more
             self.names.append(name)
             if len(self.names) == self._at:
-                if torn is not None:
-                    torn()
                 self._note.write_text(name, encoding="utf-8")
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -44,14 +39,6 @@ class KillPoint:
         os.write = self._halved(os.write)
         self._halve_file_of(files.AtomicFile, "__enter__")
         self._halve_file_of(RunLog, "__init__")
-        saved = safetensors.torch.save_file
-
-        def save_file(tensors: Any, path: Path) -> None:
-            self.before("write")
-            saved(tensors, path)
-            self.before("half a write", torn=lambda: os.truncate(path, path.stat().st_size // 2))
-
-        safetensors.torch.save_file = save_file
 
     def _announced(self, name: str, honest: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:

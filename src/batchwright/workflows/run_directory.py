@@ -24,7 +24,7 @@ from batchwright.foundation.files import (
     write_json,
 )
 from batchwright.recipe import Recipe
-from batchwright.training.checkpoint import Checkpoints
+from batchwright.training.checkpoint_write import Checkpoints
 from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME
 from batchwright.workflows.calls import CALLS_NAME
 from batchwright.workflows.sample import SAMPLES_NAME
