@@ -15,7 +15,7 @@ from pathlib import Path
 from batchwright.foundation.errors import CorruptDataError, InputError
 from batchwright.foundation.files import WriterLock, read_json, translated, write_atomic, write_json
 from batchwright.recipe import Recipe
-from batchwright.training.checkpoint import Checkpoints
+from batchwright.training.checkpoint_write import Checkpoints
 from batchwright.training.trainer import CHECKPOINTS_NAME
 
 RECIPE_NAME = "recipe.toml"
