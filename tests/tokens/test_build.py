@@ -130,6 +130,7 @@ def test_an_input_written_to_meanwhile_stops_the_job(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read_is_counted_and_the_rest_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "text").mkdir()
     for name in ("a", "b", "c"):
         write_jsonl(tmp_path / "text" / f"{name}.jsonl", [f"text of {name}"])
 

@@ -91,7 +91,7 @@ def _require_seen(file: InputFile) -> None:
     if size != file.size:
         found = "it is not there" if size < 0 else f"here it has {size:,} bytes"
         raise InputError(
-            f"a worker on {os.uname().nodename} does not see an input file as it was named: {file.size:,} bytes; {found}",
+            f"a worker on {os.uname().nodename} does not see an input file as named: {file.size:,} bytes; {found}",
             where=file.location,
             remedy="do not change it while it is being prepared; on a cluster, put it where all nodes see it",
         )
