@@ -27,7 +27,7 @@ demo: setup
 	$(BIN)/batchwright demo $(DEMO)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
 check: setup
 	$(BIN)/ruff check .
@@ -39,7 +39,7 @@ bench: setup
 	$(BIN)/python -m benchmarks
 
 torture: setup
-	$(BIN)/python -m pytest -n 2 -m slow --timeout 7200 -o addopts="-q --strict-markers --strict-config -p no:cacheprovider"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow --timeout 7200 -o addopts="-q --strict-markers --strict-config -p no:cacheprovider"
 
 # Named ones only: make adapters ADAPTERS="torchdata megatron"
 adapters: setup
