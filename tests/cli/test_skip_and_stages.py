@@ -9,7 +9,7 @@ import pytest
 
 from batchwright.batches.schedule import BatchSchedule
 from batchwright.recipe import load_recipe
-from batchwright.training.checkpoint import Checkpoints
+from batchwright.training.checkpoint_write import Checkpoints
 from batchwright.training.run_log import MEASURED_FIELDS, read_log
 from batchwright.workflows import run_directory
 from batchwright.workflows.run_directory import GOING_BACK_NAME, go_back

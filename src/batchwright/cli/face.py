@@ -76,6 +76,20 @@ class Face(_Options):
             yield _PlainProgress(self.err, title, unit, self.say)
 
 
+class Silent(Face):
+    """Says nothing: of many ranks, one speaks."""
+
+    def show(self, *renderables: RenderableType) -> None:
+        return None
+
+    def answer(self, value: Any, *renderables: RenderableType) -> None:
+        return None
+
+    @contextmanager
+    def progress(self, title: str, unit: Callable[[float], str] = lambda n: f"{n:,.0f}") -> Iterator[Advance]:
+        yield lambda done, total=None, note="": None
+
+
 PEOPLE = Face()
 """The default: tables for people, in the language of the locale."""
 

@@ -1,4 +1,7 @@
-"""`batchwright train RECIPE`: the reference trainer. Goes on where it was stopped; Ctrl-C ends it with a checkpoint."""
+"""`batchwright train RECIPE`: the reference trainer. Goes on where it was stopped; Ctrl-C ends it with a checkpoint.
+
+On many ranks: `torchrun --nproc-per-node 2 -m batchwright train RECIPE`. The first of them speaks and writes.
+"""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -6,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from batchwright.cli.face import PEOPLE, Advance, Face
+from batchwright.cli.face import PEOPLE, Advance, Face, Silent
 from batchwright.cli.main import EXIT_INTERRUPTED
 from batchwright.cli.options import Settings
 from batchwright.foundation.errors import UsageError
 from batchwright.foundation.units import format_count
 from batchwright.recipe import Recipe, load_recipe
 from batchwright.training.checkpoint_clock import LARGEST_LOSS_SHARE, LONGEST_SECONDS
+from batchwright.training.ranks import Ranks, started_ranks
 from batchwright.training.spikes import Spike
 from batchwright.training.step import DivergedError, NoTargetsError, OutOfMemoryError, StepRecord
 from batchwright.training.trainer import Record, RunResult
@@ -82,34 +86,51 @@ def train(
     directory = out if out is not None else Path("runs") / recipe.stem
     if fresh and (skip is not None or from_step is not None):
         raise UsageError("--fresh forgets the run that --skip and --from-step change", remedy="one or the other")
-    change = None
-    if skip is not None or from_step is not None:
-        change = change_course(loaded, directory, skip=None if skip is None else _positions(skip), from_step=from_step)
-        face.show(*tell_change(change, face.say))
-    face.show(tell_geometry(geometry_of(loaded), face.say))
-    face.show(*tell_scaling(hyper_parameter_rule(loaded.training), loaded.training, face.say))
-    face.show(_checkpoints(loaded.training.checkpoint_every_tokens, face.say))
-    if not fresh and (step := checkpointed_step(directory)) is not None:
-        face.show(face.say("training.resumed", step=f"{step:,}"))
-    command = command_of(
-        recipe, directory, settings, steps=steps, minutes=minutes, skip=skip, from_step=from_step, fresh=fresh
-    )
-    try:
-        result = _run(loaded, directory, face, command=command, steps=steps, minutes=minutes, fresh=fresh)
-    except (DivergedError, NoTargetsError, OutOfMemoryError):
-        face.show(face.say("training.report", place=str(write_report(directory, face.say))))
-        raise
-    if result.reason == "finished" and loaded.run.samples:
-        with face.progress(face.say("sample.title")) as advance:
-            write_samples(directory, loaded, heard=advance)
-    return _answer(result, change, directory, face)
+    with started_ranks(loaded.training.device) as ranks:
+        face = face if ranks.first else Silent(json=face.json, lang=face.lang)
+        change = None
+        if skip is not None or from_step is not None:
+            positions = None if skip is None else _positions(skip)
+            change = ranks.together(
+                lambda: change_course(loaded, directory, skip=positions, from_step=from_step) if ranks.first else None
+            )
+        if change is not None:
+            face.show(*tell_change(change, face.say))
+        face.show(tell_geometry(geometry_of(loaded, ranks=ranks.size), face.say))
+        face.show(*tell_scaling(hyper_parameter_rule(loaded.training), loaded.training, face.say))
+        face.show(_checkpoints(loaded.training.checkpoint_every_tokens, face.say))
+        if ranks.first and not fresh and (step := checkpointed_step(directory)) is not None:
+            face.show(face.say("training.resumed", step=f"{step:,}"))
+        command = command_of(
+            recipe, directory, settings, steps=steps, minutes=minutes, skip=skip, from_step=from_step, fresh=fresh
+        )
+        try:
+            result = _run(loaded, directory, face, ranks, command=command, steps=steps, minutes=minutes, fresh=fresh)
+        except (DivergedError, NoTargetsError, OutOfMemoryError):
+            if ranks.first:
+                face.show(face.say("training.report", place=str(write_report(directory, face.say))))
+            raise
+        if ranks.first:
+            if result.reason == "finished" and loaded.run.samples:
+                with face.progress(face.say("sample.title")) as advance:
+                    write_samples(directory, loaded, heard=advance)
+            _answer(result, change, directory, face)
+    return EXIT_INTERRUPTED if result.reason == "interrupted" else 0
 
 
 def _run(
-    recipe: Recipe, directory: Path, face: Face, *, command: str, steps: int | None, minutes: float | None, fresh: bool
+    recipe: Recipe,
+    directory: Path,
+    face: Face,
+    ranks: Ranks,
+    *,
+    command: str,
+    steps: int | None,
+    minutes: float | None,
+    fresh: bool,
 ) -> RunResult:
     """Train, with everyone listening who wants to know."""
-    events = TensorBoardEvents(directory) if recipe.run.tensorboard else None
+    events = TensorBoardEvents(directory) if recipe.run.tensorboard and ranks.first else None
     with face.progress(face.say("training.title"), unit=format_count) as advance:
         shown = follow(advance, recipe.training.tokens, spike_heard=lambda spike: _show_spike(spike, directory, face))
 
@@ -126,13 +147,14 @@ def _run(
             minutes=minutes,
             command=command,
             on_record=heard,
+            ranks=ranks,
         )
     if events is not None:
         events.close()
     return result
 
 
-def _answer(result: RunResult, change: Change | None, directory: Path, face: Face) -> int:
+def _answer(result: RunResult, change: Change | None, directory: Path, face: Face) -> None:
     """The report and the last word."""
     report = write_report(directory, face.say)
     logged, evaluations = records_of(directory)
@@ -158,7 +180,6 @@ def _answer(result: RunResult, change: Change | None, directory: Path, face: Fac
         place=str(directory),
     )
     face.answer(value, sentence, face.say("training.report", place=str(report)))
-    return EXIT_INTERRUPTED if result.reason == "interrupted" else 0
 
 
 def command_of(

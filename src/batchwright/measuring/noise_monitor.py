@@ -12,16 +12,19 @@ import torch
 
 from batchwright.foundation.errors import InputError
 from batchwright.measuring.noise_scale import NoiseScale, NoiseScaleAccumulator
+from batchwright.training.ranks import Ranks
 from batchwright.training.step import StepRecord
 
 
 class NoiseMonitor:
-    """Give it to `train_step` or `Trainer` among the observers; ask `estimate()` at any time."""
+    """Give it to `train_step` or `Trainer` among the observers; ask `estimate()` at any time. With `ranks`, every rank
+    has one, and all of them know the micro-batches of all."""
 
-    def __init__(self, *, every_steps: int = 1) -> None:
+    def __init__(self, *, every_steps: int = 1, ranks: Ranks | None = None) -> None:
         if every_steps < 1:
             raise InputError(f"the noise is measured every 1 or more steps, not every {every_steps}")
         self._every_steps = every_steps
+        self._ranks = Ranks() if ranks is None else ranks
         self._accumulator = NoiseScaleAccumulator()
         self._squared_norms: list[float] = []
         self._targets: list[int] = []
@@ -44,7 +47,11 @@ class NoiseMonitor:
             self._targets.append(targets)
 
     def on_step(self, record: StepRecord) -> None:
-        norms, targets = self._squared_norms, self._targets
+        if not self.wants(record.step):
+            return
+        every_rank = self._ranks.gather([self._squared_norms, self._targets])
+        norms = [norm for of_rank, _ in every_rank for norm in of_rank]
+        targets = [count for _, of_rank in every_rank for count in of_rank]
         self._squared_norms, self._targets = [], []
         if not norms:
             return

@@ -4,6 +4,8 @@ Guarantee: each check raises InputError with both numbers (or every difference b
 comparisons when a run begins.
 """
 
+from typing import Any
+
 from batchwright.foundation.errors import InputError
 from batchwright.model.description import ModelDescription
 from batchwright.sequences.index import SequenceIndex
@@ -51,3 +53,16 @@ def check_vocabulary(config: ModelDescription, index: SequenceIndex) -> None:
             where=str(index.stored.directory),
             remedy=f"vocabulary_size = {needed}",
         )
+
+
+def facts_of(
+    model: ModelDescription, config: TrainingConfig, plan: Plan, validation: SequenceIndex | None
+) -> dict[str, Any]:
+    """What must be the same on every rank of a run."""
+    indexes = [*plan.indexes, *([] if validation is None else [validation])]
+    return {
+        "model": model.to_dict(),
+        "training": {name: value for name, value in config.to_dict().items() if name != "threads"},
+        "plan": plan.to_dict(),
+        "stores": [index.stored.fingerprint for index in indexes],
+    }

@@ -1,41 +1,40 @@
-"""Checkpoints: a directory `step-N` that is there whole or not at all, readable without us, free of code.
+"""Checkpoints read: a directory `step-N` that is there whole or not at all, readable without us, free of code.
 
     model.safetensors       the weights by name
-    optimizer.safetensors   the optimizer's state by name (see `optimizer`): exp_avg … `/` the weight's name
+    optimizer.safetensors   the optimizer's state by name: `exp_avg/` and the weight's name …
     state.json              position and plan of the data, tokens, both configurations, length and hash of the log,
-                            versions, size and xxh3-128 of the two files above, and its own seal
+                            versions, size and xxh3-128 of the files, where each tensor's rows stand, and its own seal
 
-Guarantee: built aside, every file and the directory synced, then renamed: whatever the moment of a crash, the newest
-`step-N` is complete. Every byte is checked when it is read. Price: 12·P bytes written per checkpoint (0.25 M weights:
-3 MB, ~10 ms; 124 M: 1.5 GB), during which training waits; `keep` of them stay, and
-with `keep_every_tokens` one of every such stretch for good.
+Sharded ranks write slices, `model-00001-of-00002.safetensors` …: contiguous rows of each tensor's first dimension.
+Guarantee: any number of ranks, in any form, restores what any other wrote; only the rows that a rank holds are read
+into memory. Every byte is checked when it is read, each file by one rank. Format version 1 (no slices) is read too.
+Price: reading all files once (hashing ~10 GB/s) and the rows wanted once more.
 """
 
-import os
-import re
-import shutil
-from collections.abc import Iterable
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from batchwright.foundation.errors import CorruptDataError, InputError, ResourceError
-from batchwright.foundation.files import TEMPORARY_SUFFIX, read_json, sync_directory, translated, write_json
+from batchwright.foundation.errors import CorruptDataError, InputError
+from batchwright.foundation.files import read_json, safe_name, translated
 from batchwright.foundation.fingerprint import fingerprint, hash_file
 from batchwright.model.description import FunctionModel, ModelDescription, description_of
 from batchwright.model.protocol import build_model
 from batchwright.sequences.plan import differing
-from batchwright.training.optimizer import optimizer_tensors, restore_optimizer
+from batchwright.training.optimizer import restore_optimizer
+from batchwright.training.ranks import Ranks
+from batchwright.training.slices import place_of, with_rows
 
 FORMAT = "batchwright-checkpoint"
-VERSION = 1
-TENSOR_FILES = ("model.safetensors", "optimizer.safetensors")
-_NAME = re.compile(r"^step-(\d+)$")
+VERSION = 2
+MODEL, OPTIMIZER = "model", "optimizer"
+SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,109 +48,26 @@ class Progress:
     log_xxh3: str  # its content, so far
     model: dict[str, Any]  # ModelDescription.to_dict()
     training: dict[str, Any]  # TrainingConfig.same_run()
-    machine: dict[str, Any]  # threads and versions; for people, never compared
+    machine: dict[str, Any]  # ranks, threads and versions; for people, never compared
 
 
-class Checkpoints:
-    """The checkpoints of one run. The writer holds the run directory's lock."""
-
-    def __init__(self, directory: Path, *, keep: int = 2, keep_every_tokens: int | None = None) -> None:
-        self.directory = directory
-        self._keep, self._keep_every_tokens = keep, keep_every_tokens
-
-    def committed(self) -> list[Path]:
-        """All complete checkpoints, oldest first."""
-        if not self.directory.is_dir():
-            return []
-        found = [(int(match[1]), path) for path in self.directory.iterdir() if (match := _NAME.match(path.name))]
-        return [path for _, path in sorted(found)]
-
-    def newest(self) -> Path | None:
-        committed = self.committed()
-        return committed[-1] if committed else None
-
-    def write(self, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> Path:
-        """Commit a checkpoint, then remove those that are too old."""
-        final = self.directory / f"step-{progress.step}"
-        building = self.directory / f".{final.name}{TEMPORARY_SUFFIX}"
-        with translated(building):
-            shutil.rmtree(building, ignore_errors=True)
-            building.mkdir(parents=True)
-        weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-        for name, tensors in zip(TENSOR_FILES, (weights, optimizer_tensors(model, optimizer)), strict=True):
-            _save(building / name, tensors)
-        sealed = {name: _seal(building / name) for name in TENSOR_FILES}
-        state = {"format": FORMAT, "version": VERSION, "files": sealed, **vars(progress)}
-        # A position with one flipped bit is a position, too: the state is sealed like the tensors.
-        write_json(building / "state.json", {**state, "seal": fingerprint(state)})
-        with translated(final):
-            sync_directory(building)
-            _remove(final)  # only ever an older try at the same step, which its owner chose not to resume from
-            building.rename(final)
-            sync_directory(self.directory)
-        kept = milestones(self.committed(), self._keep_every_tokens)
-        self._forget(path for path in self.committed()[: -self._keep] if path not in kept)
-        return final
-
-    def forget_after(self, step: int) -> None:
-        """Delete the checkpoints of later steps, the newest first."""
-        later = [path for path in self.committed() if int(path.name.removeprefix("step-")) > step]
-        self._forget(reversed(later))
-
-    def remove_unfinished(self) -> None:
-        """Delete what a killed writer left behind."""
-        if self.directory.is_dir():
-            for path in self.directory.glob(f".*{TEMPORARY_SUFFIX}"):
-                shutil.rmtree(path, ignore_errors=True)
-
-    def _forget(self, paths: Iterable[Path]) -> None:
-        for path in paths:
-            with translated(path):
-                _remove(path)
-
-
-def milestones(committed: Iterable[Path], every_tokens: int | None) -> set[Path]:
-    """The checkpoints that stay for good: of those in one stretch of `every_tokens`, the first. None before the first
-    stretch is over."""
-    first: dict[int, Path] = {}
-    if every_tokens is not None:
-        for path in committed:
-            tokens = read_json(path / "state.json").get("tokens", 0)
-            first.setdefault(tokens // every_tokens, path)
-    return {path for stretch, path in first.items() if stretch}
-
-
-def read_progress(path: Path) -> Progress:
-    """The state of a checkpoint, its files checked byte by byte. Raises CorruptDataError, InputError."""
-    state = read_json(path / "state.json")
-    remedy = f"remove {path.name} to go on from the checkpoint before it"
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CorruptDataError(f"this is not a {FORMAT}", where=str(path / "state.json"), remedy=remedy)
-    if state.get("version") != VERSION:
-        raise InputError(
-            f"a checkpoint of format version {state.get('version')}, and this batchwright reads version {VERSION}",
-            where=str(path),
-        )
-    try:
-        sound = state.pop("seal", None) == fingerprint(state)
-    except ValueError:  # 1e999 is JSON, and infinity is not
-        sound = False
-    if not sound:
-        raise CorruptDataError(
-            "the checkpoint's state was changed after it was written", where=str(path / "state.json"), remedy=remedy
-        )
+def read_progress(path: Path, ranks: Ranks | None = None) -> Progress:
+    """The state of a checkpoint, its files checked byte by byte, shared among the ranks. Raises CorruptDataError,
+    InputError."""
+    state = _state(path)
+    remedy = _remedy(path)
     try:
         progress = Progress(**{name: state[name] for name in Progress.__dataclass_fields__})
-        sealed = {name: state["files"][name] for name in TENSOR_FILES}
-    except (KeyError, TypeError) as error:
+        sealed = {safe_name(name): (seal["bytes"], seal["xxh3"]) for name, seal in state["files"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
         raise CorruptDataError(f"the checkpoint's state lacks {error}", where=str(path), remedy=remedy) from error
-    for name, seal in sealed.items():
+    rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
+    for name in sorted(sealed)[rank::size]:
         with translated(path / name):
-            found = _seal(path / name, sync=False)
-        if found != seal:
+            found = hash_file(path / name)
+        if found != sealed[name]:
             raise CorruptDataError(
-                f"{found['bytes']:,} bytes with checksum {found['xxh3']}, written were {seal['bytes']:,} with "
-                f"{seal['xxh3']}",
+                f"{found[0]:,} bytes with checksum {found[1]}, written were {sealed[name][0]:,} with {sealed[name][1]}",
                 where=str(path / name),
                 remedy=remedy,
             )
@@ -159,9 +75,31 @@ def read_progress(path: Path) -> Progress:
 
 
 def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put weights and optimizer state of a (checked) checkpoint in place."""
-    _restore_weights(path, model)
-    restore_optimizer(model, optimizer, _load(path / TENSOR_FILES[1]))
+    """Put weights and optimizer state of a (checked) checkpoint in place, this rank's rows of them."""
+    restore_weights(path, model)
+    parameters = dict(model.named_parameters())
+    with _Tensors(path, OPTIMIZER) as stored:
+        tensors: dict[str, Tensor] = {}
+        for full_name in stored.shapes:
+            parameter = parameters.get(full_name.partition("/")[2])
+            like = parameter if parameter is not None and stored.shapes[full_name] == list(parameter.shape) else None
+            rows = None if like is None else place_of(like)
+            tensor = stored.read(full_name, rows)
+            tensors[full_name] = tensor if like is None or rows is None else with_rows(like, tensor)
+    restore_optimizer(model, optimizer, tensors)
+
+
+@torch.no_grad()
+def restore_weights(path: Path, model: nn.Module) -> None:
+    """Put the weights of a (checked) checkpoint in place, this rank's rows of them."""
+    with _Tensors(path, MODEL) as stored:
+        for name, parameter in model.named_parameters():
+            if stored.shapes.get(name) != list(parameter.shape):
+                found = stored.shapes.get(name, "missing")
+                raise InputError(f"weight {name} is {found}, the model needs {list(parameter.shape)}", where=str(path))
+            rows = place_of(parameter)
+            local = parameter if rows is None else parameter.to_local()  # type: ignore[operator]
+            local.copy_(stored.read(name, rows))
 
 
 def load_model(path: Path, description: ModelDescription | None = None) -> nn.Module:
@@ -182,56 +120,88 @@ def load_model(path: Path, description: ModelDescription | None = None) -> nn.Mo
     if differences:
         raise InputError(f"the checkpoint holds another model: {'; '.join(differences)}", where=str(path))
     model = build_model(wanted, seed=0, read=False)
-    _restore_weights(path, model)
+    restore_weights(path, model)
     return model
 
 
-@torch.no_grad()
-def _restore_weights(path: Path, model: nn.Module) -> None:
-    tensors = _load(path / TENSOR_FILES[0])
-    for name, parameter in model.named_parameters():
-        if name not in tensors or tensors[name].shape != parameter.shape:
-            found = list(tensors[name].shape) if name in tensors else "missing"
-            raise InputError(f"weight {name} is {found}, the model needs {list(parameter.shape)}", where=str(path))
-        parameter.copy_(tensors[name])
+class _Tensors:
+    """The tensors of one kind, whichever files their rows are in."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self._path, self._stack, self._files = path, ExitStack(), dict[str, Any]()
+        state = _state(path)
+        entries = state["tensors"][kind] if state["version"] > 1 else self._all_of(kind + SUFFIX)
+        self._slices: dict[str, Any] = {name: entry["slices"] for name, entry in entries.items()}
+        self.shapes: dict[str, list[int]] = {name: entry["shape"] for name, entry in entries.items()}
+
+    def __enter__(self) -> "_Tensors":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def read(self, name: str, rows: tuple[int, int] | None) -> Tensor:
+        """Rows [first, stop) of a tensor; None: all of it."""
+        if not self.shapes[name]:
+            return self._file(self._slices[name][0]["file"]).get_tensor(name)
+        first, stop = (0, self.shapes[name][0]) if rows is None else rows
+        parts: list[Tensor] = []
+        for piece in self._slices[name]:
+            begin, end = max(first, piece["first"]), min(stop, piece["stop"])
+            if begin < end:
+                stored = self._file(piece["file"]).get_slice(name)
+                parts.append(stored[begin - piece["first"] : end - piece["first"]])
+        if sum(len(part) for part in parts) != stop - first:
+            raise CorruptDataError(
+                f"not all of the rows {first} to {stop} of {name} are there",
+                where=str(self._path),
+                remedy=_remedy(self._path),
+            )
+        if not parts:
+            return torch.empty((0, *self.shapes[name][1:]))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _file(self, name: str) -> Any:
+        if name not in self._files:
+            place = self._path / safe_name(name)
+            try:
+                with translated(place):
+                    self._files[name] = self._stack.enter_context(safetensors.safe_open(place, framework="pt"))
+            except safetensors.SafetensorError as error:
+                raise CorruptDataError(f"this is not a safetensors file ({error})", where=str(place)) from error
+        return self._files[name]
+
+    def _all_of(self, name: str) -> dict[str, Any]:
+        """Version 1 does not list what its two files hold."""
+        shapes = {key: list(self._file(name).get_slice(key).get_shape()) for key in self._file(name).keys()}  # noqa: SIM118
+        return {
+            key: {"shape": shape, "slices": [{"file": name, "first": 0, "stop": shape[0] if shape else 1}]}
+            for key, shape in shapes.items()
+        }
 
 
-def _save(path: Path, tensors: dict[str, Tensor]) -> None:
+def _state(path: Path) -> Mapping[str, Any]:
+    """`state.json`, its seal checked."""
+    state = read_json(path / "state.json")
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CorruptDataError(f"this is not a {FORMAT}", where=str(path / "state.json"), remedy=_remedy(path))
+    if state.get("version") not in range(1, VERSION + 1):
+        raise InputError(
+            f"a checkpoint of format version {state.get('version')}, and this batchwright reads up to {VERSION}",
+            where=str(path),
+        )
     try:
-        with translated(path):
-            safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
-    except safetensors.SafetensorError as error:
-        # The library wraps the operating system's error in its own words.
-        if "No space left" in str(error) or "os error 28" in str(error):
-            raise ResourceError(
-                "the disk is full", where=str(path), remedy="free some space and run it again"
-            ) from error
-        raise InputError(f"the checkpoint cannot be written: {error}", where=str(path)) from error
+        sound = state.pop("seal", None) == fingerprint(state)
+    except ValueError:  # 1e999 is JSON, and infinity is not
+        sound = False
+    if not sound:
+        raise CorruptDataError(
+            "the checkpoint's state was changed after it was written",
+            where=str(path / "state.json"),
+            remedy=_remedy(path),
+        )
+    return state
 
 
-def _load(path: Path) -> dict[str, Tensor]:
-    try:
-        with translated(path):
-            return safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise CorruptDataError(f"this is not a safetensors file ({error})", where=str(path)) from error
-
-
-def _seal(path: Path, *, sync: bool = True) -> dict[str, Any]:
-    if sync:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    size, digest = hash_file(path)
-    return {"bytes": size, "xxh3": digest}
-
-
-def _remove(path: Path) -> None:
-    """Delete a checkpoint so that a crash in between leaves no half of one under its real name."""
-    if path.exists():
-        doomed = path.with_name(f".{path.name}.removed{TEMPORARY_SUFFIX}")
-        shutil.rmtree(doomed, ignore_errors=True)
-        path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+def _remedy(path: Path) -> str:
+    return f"remove {path.name} to go on from the checkpoint before it"

@@ -25,6 +25,8 @@ class CheckpointClock:
         self._every, self._keep_every = config.checkpoint_every_tokens, config.keep_every_tokens
         self._share = max(1, int(config.tokens * LARGEST_LOSS_SHARE))
         self._tokens, self._time, self._write_seconds = tokens, time.monotonic(), 0.0
+        every = [each for each in (self._every, self._keep_every) if each is not None]
+        self.before_the_end = self._every is None or min(every) < config.tokens  # any checkpoint but the last one
 
     def due(self, before: int, after: int) -> bool:
         """Whether the step that brought the run from `before` to `after` tokens is one to keep."""

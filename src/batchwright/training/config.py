@@ -20,6 +20,7 @@ BatchScaling = Literal["none", "half-life", "sqrt", "malladi", "linear", "satura
 
 OPTIMIZERS = ("adamw", "sgd")
 LossForm = Literal["chunked", "whole"]
+ParallelForm = Literal["ddp", "fsdp"]
 
 MOST_THREADS = 1024  # what no machine of today has; torch asked for a million brings the process down
 
@@ -36,6 +37,8 @@ FREE_FIELDS = frozenset(
         "spike_deviations",
         "spike_window_tokens",
         "threads",
+        "parallel",
+        "device",
     }
 )
 
@@ -79,6 +82,8 @@ class TrainingConfig:
     keep_every_tokens: int | None = None  # and, for good, the first one in every stretch of so many tokens
     spike_deviations: float | None = 6.0  # how unusual a loss or gradient norm is called a spike; none: nobody looks
     spike_window_tokens: int | None = None  # what is usual: so many tokens before; none: 64 steps of the full batch
+    parallel: ParallelForm = "ddp"  # under torchrun: a copy of the model on every rank, or a slice of it
+    device: Literal["cpu", "cuda"] = "cpu"  # cuda: each rank its own GPU, gradients by NCCL
     threads: int | None = None  # none: torch's own choice (1 is best below about a million weights)
 
     def __post_init__(self) -> None:
@@ -128,6 +133,8 @@ class TrainingConfig:
         wanted = "given" if saturating else "left out (it belongs to scale_with_batch = 'saturating')"
         _need((self.half_batch_size is not None) == saturating, "half_batch_size", self.half_batch_size, wanted)
         _need(self.loss in ("chunked", "whole"), "loss", self.loss, "chunked or whole")
+        _need(self.parallel in ("ddp", "fsdp"), "parallel", self.parallel, "ddp or fsdp")
+        _need(self.device in ("cpu", "cuda"), "device", self.device, "cpu or cuda")
         if len({self.ramp is None, self.ramp_from is None, self.ramp_tokens is None}) > 1:
             raise InputError(
                 f"ramp = {self.ramp}, ramp_from = {self.ramp_from}, ramp_tokens = {self.ramp_tokens}",

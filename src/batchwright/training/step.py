@@ -23,11 +23,15 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from batchwright.batches.certificate import combined
 from batchwright.batches.empty_step import NoTargetsError
 from batchwright.foundation.errors import BatchwrightError, ResourceError
 from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import MicroBatch, Objective, target_count
 from batchwright.training.optimizer import set_hyper_parameters
+from batchwright.training.parallel import LocalGradients, OneProcess, Parallel
+from batchwright.training.ranks import Ranks
+from batchwright.training.slices import whole
 
 
 class StepBatches(Protocol):
@@ -103,16 +107,22 @@ def train_step(
     tokens_before: int,
     hyper_parameters: HyperParameters,
     clip_norm: float | None = 1.0,
+    parallel: Parallel | None = None,
     observers: Sequence[StepObserver] = (),
 ) -> StepRecord:
-    """Make update number `step`. Raises DivergedError (before anything is changed), ResourceError (out of memory)."""
+    """Make update number `step`. `parallel` says how the ranks of a run work together; none: this process is alone.
+
+    Raises DivergedError (before anything is changed, on all ranks alike), ResourceError (out of memory).
+    """
     begun = time.perf_counter()
+    parallel = parallel or OneProcess(objective)
     where = f"step {step}, positions {batches.first_position:,} to {batches.first_position + batches.sequences - 1:,}"
     if batches.targets < 1:
         raise NoTargetsError("no slot of this batch holds a target token, so it has no gradient", where=where)
     optimizer.zero_grad(set_to_none=True)
     watching = [observer for observer in observers if observer.wants(step)]
-    loss_sum, length = accumulate_gradient(objective, batches, observers=watching, where=where)
+    loss_sum, length = accumulate_gradient(objective, batches, parallel=parallel, observers=watching, where=where)
+    loss_sum, certificate = _over_ranks(parallel.ranks, loss_sum, batches.certificate)
     slots = batches.sequences * length
     mean_loss = loss_sum / batches.targets
     norm = _clip(objective, clip_norm)
@@ -131,7 +141,7 @@ def train_step(
         targets=batches.targets,
         first_position=batches.first_position,
         sequences=batches.sequences,
-        certificate=f"{batches.certificate:016x}",
+        certificate=f"{certificate:016x}",
         loss=mean_loss,
         gradient_norm=norm,
         learning_rate=hyper_parameters.learning_rate,
@@ -147,45 +157,43 @@ def train_step(
 
 
 def accumulate_gradient(
-    objective: Objective, batches: StepBatches, *, observers: Sequence[StepObserver] = (), where: str | None = None
+    objective: Objective,
+    batches: StepBatches,
+    *,
+    parallel: Parallel | None = None,
+    observers: Sequence[StepObserver] = (),
+    where: str | None = None,
 ) -> tuple[float, int]:
-    """Leave the whole batch's gradient in the parameters' `grad`; returns (loss sum in nats, T)."""
-    loss_sum, length = 0.0, 0
-    whole: dict[str, Tensor] = {}
-    for batch in batches:
-        with memory_errors(batch, where):
-            total = objective(*objective.tensors_of(batch))
+    """Leave the whole batch's gradient in the parameters' `grad`; returns (this rank's loss sum in nats, T)."""
+    loss_sum, length, parallel = 0.0, 0, parallel or OneProcess(objective)
+    watched = LocalGradients(objective.model) if observers else None
+    for number, batch in enumerate(batches, start=1):
+        with memory_errors(batch, where), parallel.accumulating(last=number == len(batches), watched=watched):
+            total = parallel.loss_sum(objective.tensors_of(batch))
             (total / batches.targets).backward()
-        loss_sum += total.item()
+            loss_sum += total.item()
         length = batch.inputs.shape[1]
-        if observers:
-            _show_and_move(objective.model, whole, observers, target_count(batch), batches.targets)
-    for name, parameter in objective.model.named_parameters():
-        if name in whole:
-            parameter.grad = whole[name]
+        if watched is not None:
+            for observer in observers:
+                observer.on_micro_batch(watched.shares(), target_count(batch), batches.targets)
+            watched.move()
+    if watched is not None:
+        watched.put_back()
     return loss_sum, length
 
 
-def _show_and_move(
-    model: nn.Module, whole: dict[str, Tensor], observers: Sequence[StepObserver], targets: int, step_targets: int
-) -> None:
-    """Show one micro-batch's gradient and move it into the sum, in the order and rounding autograd would use."""
-    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    for observer in observers:
-        observer.on_micro_batch(gradients, targets, step_targets)
-    for name, gradient in gradients.items():
-        if name in whole:
-            whole[name].add_(gradient)
-        else:
-            whole[name] = gradient
-    for parameter in model.parameters():
-        parameter.grad = None
+def _over_ranks(ranks: Ranks, loss_sum: float, certificate: int) -> tuple[float, int]:
+    """Loss sum and certificate of the whole batch; the certificate by halves, which fp64 holds exactly."""
+    if ranks.size == 1:
+        return loss_sum, certificate
+    loss_sum, high, low = ranks.sums((loss_sum, certificate >> 32, certificate & 0xFFFFFFFF))
+    return loss_sum, combined([int(high) << 32, int(low)])
 
 
 def _clip(objective: Objective, clip_norm: float | None) -> float:
     """Scale the gradient down to `clip_norm`; its norm before that."""
     norm = nn.utils.clip_grad_norm_(objective.parameters(), math.inf if clip_norm is None else clip_norm)
-    return norm.item()
+    return whole(norm).item()
 
 
 @contextlib.contextmanager

@@ -5,36 +5,39 @@
           (recipe.toml and report.md belong to the callers above)
 
 Guarantee: `run` goes on from the newest committed checkpoint by default; later steps are replayed from the data,
-which is a function of the position, and the log is cut to the checkpoint. On one machine with one thread count,
-weights and log (but for `run_log.MEASURED_FIELDS`) are bit for bit those of a run that was never interrupted. Price:
-what lies between the last checkpoint and a kill is computed twice.
+which is a function of the position, and the log is cut to the checkpoint. On one machine with one thread count and
+as many ranks in the same form, weights and log (but for `run_log.MEASURED_FIELDS`) are bit for bit those of a run that
+was never interrupted; on another number of ranks they are the same to float tolerance, on the same data. The first
+rank writes the log. Price: what lies between the last checkpoint and a kill is computed twice.
 """
 
+import contextlib
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, NoReturn
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from batchwright.batches.evaluation import evaluation_batches
 from batchwright.batches.loader import BatchLoader, check_budget
 from batchwright.batches.schedule import BatchSchedule, ScheduledGeometry
 from batchwright.batches.step import Step
-from batchwright.foundation.errors import BatchwrightError
+from batchwright.foundation.errors import BatchwrightError, InputError
 from batchwright.foundation.files import WriterLock
 from batchwright.model.description import ModelDescription
 from batchwright.model.prepared import prepare
 from batchwright.model.probe import probed
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan
-from batchwright.training.belonging import check_lengths, check_same_run, check_vocabulary
-from batchwright.training.checkpoint import Checkpoints, Progress, read_progress, restore
+from batchwright.training.belonging import check_lengths, check_same_run, check_vocabulary, facts_of
+from batchwright.training.checkpoint import Progress, read_progress, restore
 from batchwright.training.checkpoint_clock import CheckpointClock, crosses
+from batchwright.training.checkpoint_write import Checkpoints, CheckpointWriter, Retention
 from batchwright.training.config import TrainingConfig
 from batchwright.training.evaluation import Evaluation, evaluate
 from batchwright.training.hyper_parameters import HyperParameterRule, ScheduledLearningRate
@@ -42,17 +45,19 @@ from batchwright.training.interruption import Interruption
 from batchwright.training.lr_schedule import LearningRateSchedule
 from batchwright.training.machine import deterministic
 from batchwright.training.objective import Objective
-from batchwright.training.optimizer import build_optimizer
-from batchwright.training.run_log import EMPTY_XXH3, RunLog, read_log
-from batchwright.training.spikes import Spike, SpikeWatch
+from batchwright.training.optimizer import build_optimizer, optimizer_tensors
+from batchwright.training.parallel import Parallel, parallel_of
+from batchwright.training.ranks import Ranks, lost_ranks_named
+from batchwright.training.run_log import EMPTY_XXH3, RunLog
+from batchwright.training.run_records import Listener, Record, RunRecords
+from batchwright.training.spikes import SpikeWatch
 from batchwright.training.step import DivergedError, NoTargetsError, StepObserver, StepRecord, train_step
-from batchwright.training.trouble import BatchDocuments, Tracer, Trouble, explained, skip_command
+from batchwright.training.trouble import Tracer
 
-Record = StepRecord | Evaluation | Spike | Trouble
+__all__ = ["CHECKPOINTS_NAME", "LOG_NAME", "Gauge", "Record", "RunResult", "Trainer"]
+
 Gauge = Callable[[StepRecord, int], StepRecord]
 """Puts MFU and peak memory into a step's record, given its T; lives above, where the machine is known."""
-
-_KINDS = {StepRecord: "step", Evaluation: "evaluation", Spike: "spike"}  # a Trouble says its own
 
 LOG_NAME = "metrics.jsonl"
 CHECKPOINTS_NAME = "checkpoints"
@@ -75,13 +80,13 @@ class RunResult:
 class _Run:
     """What changes while a run goes on."""
 
-    objective: Objective
+    parallel: Parallel
     optimizer: torch.optim.Optimizer
     loader: BatchLoader
-    log: RunLog
+    writer: CheckpointWriter
+    records: RunRecords
     threads: int
     clock: CheckpointClock
-    spikes: SpikeWatch
     step: int = 0
     tokens: int = 0
     last_step: StepRecord | None = None
@@ -93,8 +98,9 @@ class Trainer:
 
     `validation` is the index of the held-out rows; `validation_bytes_per_token` makes their loss bits per byte.
     `hyper_parameters` gives every step's numbers; none: the learning rate follows its schedule, all else stays.
-    `on_record` is shown every step, evaluation, spike and trouble as it happens (progress bars live above); `gauge`
-    measures the machine, `tracer` names the documents of a step that went wrong.
+    `on_record` is shown every step, evaluation, spike and trouble as it happens (progress bars live above), on the
+    first rank; `gauge` measures the machine, `tracer` names the documents of a step that went wrong. `ranks` are those
+    of `started_ranks`; none: this process alone.
     """
 
     def __init__(
@@ -108,9 +114,10 @@ class Trainer:
         validation_bytes_per_token: float | None = None,
         hyper_parameters: HyperParameterRule | None = None,
         observers: Sequence[StepObserver] = (),
-        on_record: Callable[[Record], None] | None = None,
+        on_record: Listener | None = None,
         gauge: Gauge | None = None,
         tracer: Tracer | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.model_config, self.config, self.plan = model_config, training_config, plan
         self.directory = run_directory
@@ -123,10 +130,15 @@ class Trainer:
         self._hyper_parameters = hyper_parameters or ScheduledLearningRate(
             schedule=LearningRateSchedule.of(training_config)
         )
+        self._ranks = Ranks() if ranks is None else ranks
+        if self._ranks.size > 1 and training_config.parallel == "fsdp" and self._observers:
+            raise InputError(
+                "an observer asks for the gradient of each micro-batch, and with FSDP no rank has one",
+                remedy='parallel = "ddp" while the noise is measured',
+            )
         self._checkpoints = Checkpoints(
             run_directory / CHECKPOINTS_NAME,
-            keep=training_config.keep_checkpoints,
-            keep_every_tokens=training_config.keep_every_tokens,
+            retention=Retention(last=training_config.keep_checkpoints, every_tokens=training_config.keep_every_tokens),
         )
         for index in (*plan.indexes, validation):
             if index is not None:
@@ -145,72 +157,90 @@ class Trainer:
         on_begin: Callable[[int], None] | None = None,
     ) -> RunResult:
         """Train to the end of the budget, to `until_step`, or for so many seconds; resumes where the directory says.
-        `on_begin` is told the step gone on from once the directory is ours and what it holds belongs to this recipe.
+        `on_begin` is told, on the first rank, the step gone on from once the directory is ours and what it holds
+        belongs to this recipe.
 
-        Raises InputError (a checkpoint of another model, recipe or plan: named differences), LockedError (somebody
-        trains here), DivergedError, NoTargetsError, ResourceError, CorruptDataError.
+        Raises InputError (a checkpoint of another model, recipe or plan, ranks that do not agree: named differences),
+        LockedError (somebody trains here), DivergedError, NoTargetsError, ResourceError, CorruptDataError, and
+        RankLostError where another rank ended.
         """
         last = self.total_steps if until_step is None else min(until_step, self.total_steps)
-        stop = Interruption(seconds=seconds)
-        with WriterLock(self.directory), deterministic(self.config.threads) as threads, stop as interruption:
+        ranks = self._ranks
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(lost_ranks_named())
+            facts = facts_of(self.model_config, self.config, self.plan, self._validation)
+            ranks.check_alike({"version": version("batchwright"), "until_step": until_step, **facts})
+            ranks.together(lambda: stack.enter_context(WriterLock(self.directory)) if ranks.first else None)
+            threads = stack.enter_context(deterministic(self.config.threads))
+            interruption = stack.enter_context(Interruption(seconds=seconds))
             run, resumed_from = self._begin(threads)
-            try:
-                if on_begin is not None:
-                    on_begin(run.step)
-                if run.step == 0:
-                    self._evaluate(run)
-                for batches in self._steps(run):
-                    if run.step >= last or interruption.requested:
-                        break
-                    self._step(run, batches)
-                if run.last_step is not None:
-                    self._save(run)
-            finally:
-                run.log.close()
+            stack.callback(run.records.close)
+            stack.callback(run.writer.finish)
+            if on_begin is not None and ranks.first:
+                on_begin(run.step)
+            if run.step == 0:
+                self._evaluate(run)
+            for batches in self._steps(run):
+                # Every rank must stop at the same step, whichever was asked to.
+                if run.step >= last or ranks.any(interruption.requested or run.writer.failed):
+                    break
+                self._step(run, batches)
+            run.writer.finish()
+            if run.last_step is not None:
+                self._save(run, wait=True)
+            interrupted = ranks.any(interruption.signalled)
         finished = run.step >= self.total_steps
         return RunResult(
-            reason="finished" if finished else "interrupted" if interruption.signalled else "paused",
+            reason="finished" if finished else "interrupted" if interrupted else "paused",
             step=run.step,
             tokens=run.tokens,
             resumed_from=resumed_from,
             last_step=run.last_step,
             evaluation=run.evaluation,
-            model=run.objective.model,
+            model=run.parallel.objective.model,
         )
 
     def _begin(self, threads: int) -> tuple[_Run, int | None]:
         """A fresh run, or the one that the newest checkpoint holds."""
-        self._checkpoints.remove_unfinished()
+        ranks = self._ranks
+        ranks.together(lambda: self._checkpoints.remove_unfinished() if ranks.first else None)
         newest = self._checkpoints.newest()
-        progress = None if newest is None else read_progress(newest)
-        geometry = ScheduledGeometry(schedule=self.batches, micro_batch_size=self.config.micro_batch_size)
-        loader = BatchLoader(self.plan, geometry)
+        ranks.check_alike({"checkpoint": None if newest is None else newest.name})
+        progress = None if newest is None else ranks.together(lambda: read_progress(newest, ranks))
+        geometry = ScheduledGeometry(
+            schedule=self.batches, micro_batch_size=self.config.micro_batch_size, world_size=ranks.size
+        )
+        loader = BatchLoader(self.plan, geometry, rank=ranks.rank)
         if progress is not None:
             check_same_run(progress, self.model_config, self.config, where=str(newest))
             loader.restore(progress.data)
         model = probed(self.model_config, seed=self.config.seed, isolate=self.config.isolate, read=progress is None)
+        model = model.to(ranks.device)
         prepare(model, self.config.execution)
-        optimizer = build_optimizer(model, self.config)
-        committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
-        log = RunLog(self.directory / LOG_NAME, committed_bytes=committed[0], committed_xxh3=committed[1])
         objective = Objective(model, isolate=self.config.isolate, loss=self.config.loss)
-        clock = CheckpointClock(self.config, tokens=0 if progress is None else progress.tokens)
-        spikes = SpikeWatch(window_tokens=self.config.spike_window, deviations=self.config.spike_deviations)
-        spikes.remember(read_log(log.path))
+        parallel = parallel_of(objective, self.config.parallel, ranks)
         run = _Run(
-            objective=objective,
-            optimizer=optimizer,
+            parallel=parallel,
+            optimizer=build_optimizer(model, self.config),  # after sharding, which replaces the parameters
             loader=loader,
-            log=log,
+            writer=CheckpointWriter(self._checkpoints, ranks),
+            records=ranks.together(lambda: self._records_after(progress)),
             threads=threads,
-            clock=clock,
-            spikes=spikes,
+            clock=CheckpointClock(self.config, tokens=0 if progress is None else progress.tokens),
         )
         if progress is None or newest is None:
             return run, None
-        restore(newest, model, optimizer)
+        ranks.together(lambda: restore(newest, model, run.optimizer))
         run.step, run.tokens = progress.step, progress.tokens
         return run, progress.step
+
+    def _records_after(self, progress: Progress | None) -> RunRecords:
+        log = None
+        if self._ranks.first:
+            committed = (0, EMPTY_XXH3) if progress is None else (progress.log_bytes, progress.log_xxh3)
+            log = RunLog(self.directory / LOG_NAME, committed_bytes=committed[0], committed_xxh3=committed[1])
+        spikes = SpikeWatch(window_tokens=self.config.spike_window, deviations=self.config.spike_deviations)
+        return RunRecords(log, spikes, listener=self._on_record, tracer=self._tracer)
 
     def _steps(self, run: _Run) -> Iterator[Step]:
         """The steps from here on. Raises NoTargetsError, told in full."""
@@ -224,7 +254,7 @@ class Trainer:
         before, ahead = run.tokens, batches.tokens
         try:
             record = train_step(
-                run.objective,
+                run.parallel.objective,
                 run.optimizer,
                 batches,
                 step=run.step + 1,
@@ -233,6 +263,7 @@ class Trainer:
                     step=run.step + 1, tokens_before=before, tokens_of_step=ahead, global_batch_size=batches.sequences
                 ),
                 clip_norm=self.config.clip_norm,
+                parallel=run.parallel,
                 observers=self._observers,
             )
         except (DivergedError, NoTargetsError) as error:
@@ -241,15 +272,14 @@ class Trainer:
             record = self._gauge(record, batches.geometry.sequence_length)
         run.loader.acknowledge(batches)
         run.step, run.tokens, run.last_step = record.step, record.tokens, record
-        self._record(run, record)
-        spike = run.spikes.look(record, stop_position=batches.stop_position)
-        if spike is not None:
-            traced = self._trace(batches)
-            self._record(run, replace(spike, documents=traced.documents, document_count=traced.count))
+        run.records.add_step(record, batches)
+        if run.clock.before_the_end and not run.writer.prepared:
+            run.writer.prepare(*_tensors(run))  # now that the optimizer has its state
         ended = run.step >= self.total_steps
         if ended or crosses(self.config.evaluate_every_tokens, before, run.tokens):
             self._evaluate(run)
-        if not ended and run.clock.due(before, run.tokens):
+        # The clock looks at the time, which no two ranks agree on: the first one's counts.
+        if not ended and self._ranks.any(self._ranks.first and run.clock.due(before, run.tokens)):
             self._save(run)
 
     def _evaluate(self, run: _Run) -> None:
@@ -259,50 +289,25 @@ class Trainer:
             self._validation, self.config.micro_batch_size, rows=self.config.evaluate_sequences
         )
         run.evaluation = evaluate(
-            run.objective,
+            run.parallel.objective,
             batches,
             step=run.step,
             tokens=run.tokens,
             bytes_per_token=self._bytes_per_token,
+            ranks=self._ranks,
         )
-        self._record(run, run.evaluation)
-
-    def _trace(self, batches: Step) -> BatchDocuments:
-        if self._tracer is None:
-            return BatchDocuments()
-        return self._tracer(batches.first_position, batches.stop_position)
+        run.parallel.rest()
+        run.records.add(run.evaluation)
 
     def _refuse_step(self, run: _Run, batches: Step, error: BatchwrightError) -> NoReturn:
-        """Say, in the log too, what is wrong with a step that cannot be made, and how to go on without it."""
-        documents, newest = self._trace(batches), self._checkpoints.newest()
+        run.writer.finish()  # so that the newest checkpoint is the newest
+        newest = self._checkpoints.newest()
         back = None if newest is None else read_progress(newest).step
-        first, stop = batches.first_position, batches.stop_position
-        command = skip_command(self.directory, from_step=back, first_position=first, stop_position=stop)
-        told = explained(error, step=run.step + 1, newest=back, documents=documents, command=command)
-        self._record(
-            run,
-            Trouble(
-                kind="diverged" if isinstance(error, DivergedError) else "no targets",
-                step=run.step + 1,
-                first_position=first,
-                stop_position=stop,
-                message=str(told),
-                command=command,
-                documents=documents.documents,
-                document_count=documents.count,
-            ),
-        )
-        raise told from error
+        run.records.refuse(error, batches, step=run.step + 1, directory=self.directory, newest=back)
 
-    def _record(self, run: _Run, record: Record) -> None:
-        kind = record.kind if isinstance(record, Trouble) else _KINDS[type(record)]
-        run.log.append({"kind": kind, **asdict(record)})
-        if self._on_record is not None:
-            self._on_record(record)
-
-    def _save(self, run: _Run) -> None:
+    def _save(self, run: _Run, *, wait: bool = False) -> None:
         begun = time.monotonic()
-        log_bytes, log_xxh3 = run.log.commit()
+        log_bytes, log_xxh3 = run.records.commit()
         progress = Progress(
             step=run.step,
             tokens=run.tokens,
@@ -312,10 +317,20 @@ class Trainer:
             model=self.model_config.to_dict(),
             training=self.config.same_run(),
             machine={
+                "ranks": self._ranks.size,
+                "parallel": self.config.parallel if self._ranks.size > 1 else None,
                 "threads": run.threads,
                 "python": platform.python_version(),
                 **{name: version(name) for name in ("batchwright", "torch", "numpy")},
             },
         )
-        self._checkpoints.write(progress, run.objective.model, run.optimizer)
+        run.writer.write(progress, *_tensors(run), wait=wait)
         run.clock.written(run.tokens, seconds=time.monotonic() - begun)
+
+
+def _tensors(run: _Run) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """(weights, optimizer state) by name, as this rank holds them."""
+    model = run.parallel.objective.model
+    assert run.optimizer.state.keys() <= set(model.parameters()), "state of a parameter that the model does not have"
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return weights, optimizer_tensors(model, run.optimizer)

@@ -17,7 +17,8 @@ from batchwright.sequences.plan import Plan
 from batchwright.sequences.sampler import Sampler
 from batchwright.sequences.skipped import Skipped
 from batchwright.sequences.timeline import Timeline
-from batchwright.training.checkpoint import Checkpoints, Progress, read_progress
+from batchwright.training.checkpoint import Progress, read_progress
+from batchwright.training.checkpoint_write import Checkpoints
 from batchwright.training.trainer import CHECKPOINTS_NAME
 from batchwright.workflows.run_directory import (
     RECIPE_NAME,

@@ -17,6 +17,7 @@ import torch
 from batchwright.measuring.machine_peak import measure_machine_peak
 from batchwright.planning.compute import utilisation
 from batchwright.recipe import Recipe
+from batchwright.training.ranks import Ranks
 from batchwright.training.step import StepRecord
 
 
@@ -49,15 +50,17 @@ def gauge_of(recipe: Recipe, peak: dict[str, Any] | None) -> StepGauge:
     )
 
 
-def peak_of_machine(recipe: Recipe) -> dict[str, Any] | None:
-    """What MFU is measured against, and where that comes from: the recipe's word, or the fastest matrix product of
-    this machine with the recipe's threads. None for a model whose work is not known."""
+def peak_of_ranks(recipe: Recipe, ranks: Ranks) -> dict[str, Any] | None:
+    """What MFU is measured against, and where that comes from: the recipe's word, or the fastest matrix products that
+    these ranks make at the same time with the recipe's threads. None for a model whose work is not known."""
     if recipe.model.flops_per_token() is None:
         return None
     named = recipe.run.peak_flops_per_second
     if named is not None:
         return {"kind": "named", "flops_per_second": named}
-    return {"kind": "measured", **asdict(measure_machine_peak(threads=recipe.training.threads))}
+    mine = measure_machine_peak(threads=recipe.training.threads, device=ranks.device)
+    (together,) = ranks.sums((mine.flops_per_second,))
+    return {"kind": "measured", **asdict(mine), "flops_per_second": together}
 
 
 def peak_memory_bytes() -> int:

@@ -23,7 +23,8 @@ from batchwright.model.description import ModelDescription
 from batchwright.model.probe import probed
 from batchwright.planning.memory import step_memory
 from batchwright.recipe import Recipe
-from batchwright.training.checkpoint import Checkpoints, load_model, read_progress
+from batchwright.training.checkpoint import load_model, read_progress
+from batchwright.training.checkpoint_write import Checkpoints
 from batchwright.training.config import TrainingConfig
 from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import Objective

@@ -15,7 +15,7 @@ from batchwright.foundation.files import read_json, translated, write_atomic
 from batchwright.model.config import ModelConfig
 from batchwright.recipe import Recipe, load_recipe
 from batchwright.sequences.timeline import Timeline
-from batchwright.training.checkpoint import Checkpoints, milestones
+from batchwright.training.checkpoint_write import Checkpoints, milestones
 from batchwright.training.run_log import read_log
 from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME
 from batchwright.training.trouble import skip_command

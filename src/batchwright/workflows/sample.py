@@ -9,7 +9,8 @@ from batchwright.model.description import ModelDescription
 from batchwright.model.generation import generate
 from batchwright.recipe import Recipe
 from batchwright.tokens.store import TokenStore
-from batchwright.training.checkpoint import Checkpoints, load_model
+from batchwright.training.checkpoint import load_model
+from batchwright.training.checkpoint_write import Checkpoints
 from batchwright.training.trainer import CHECKPOINTS_NAME
 
 SAMPLES_NAME = "samples.json"

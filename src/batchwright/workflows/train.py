@@ -1,15 +1,15 @@
 """A recipe and a store become a run directory: the data is opened, the trainer runs, the recipe is kept beside it."""
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import InputError, ResourceError
-from batchwright.foundation.files import WriterLock, translated, write_atomic
+from batchwright.foundation.files import translated, write_atomic
 from batchwright.foundation.units import format_bytes
 from batchwright.planning.hardware import this_machine
 from batchwright.recipe import Recipe, SourceRecipe
@@ -17,20 +17,27 @@ from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.plan import Plan
 from batchwright.sequences.stage import Source, weight_of
 from batchwright.tokens.store import TokenStore
-from batchwright.training.checkpoint import Checkpoints, read_progress
+from batchwright.training.checkpoint import read_progress
+from batchwright.training.checkpoint_write import Checkpoints
+from batchwright.training.ranks import Ranks
 from batchwright.training.run_log import read_log
 from batchwright.training.step import DivergedError, NoTargetsError, OutOfMemoryError, StepObserver
 from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, Record, RunResult, Trainer
 from batchwright.workflows.batch_documents import StoreTracer
-from batchwright.workflows.calls import CALLS_NAME, note_call
+from batchwright.workflows.calls import note_call
 from batchwright.workflows.data import open_index
 from batchwright.workflows.fitting import next_micro_batch
-from batchwright.workflows.gauges import gauge_of, peak_of_machine
+from batchwright.workflows.gauges import gauge_of, peak_of_ranks
 from batchwright.workflows.hyper_parameters import hyper_parameter_rule
 from batchwright.workflows.machine import packages
 from batchwright.workflows.recipe_plan import plan_of
-from batchwright.workflows.run_directory import GOING_BACK_NAME, RECIPE_NAME, finish_going_back, recipe_of_run
-from batchwright.workflows.sample import SAMPLES_NAME
+from batchwright.workflows.run_directory import (
+    RECIPE_NAME,
+    begin_afresh,
+    finish_going_back,
+    recipe_of_run,
+    remove_unfinished,
+)
 
 _WEIGHT_AND_GRADIENT_BYTES, _MOMENT_BYTES = 8, 4  # per weight, fp32
 
@@ -91,12 +98,13 @@ def open_data(recipe: Recipe) -> RunData:
     )
 
 
-def geometry_of(recipe: Recipe) -> BatchGeometry:
-    """The batch of a recipe on one rank."""
+def geometry_of(recipe: Recipe, *, ranks: int = 1) -> BatchGeometry:
+    """The batch of a recipe on so many ranks."""
     return BatchGeometry(
         global_batch_size=recipe.training.global_batch_size,
         micro_batch_size=recipe.training.micro_batch_size,
         sequence_length=recipe.training.sequence_length,
+        world_size=ranks,
     )
 
 
@@ -110,50 +118,66 @@ def train(
     command: str = "",
     observers: Sequence[StepObserver] = (),
     on_record: Callable[[Record], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> RunResult:
     """Train, or go on training, in `run_directory`, to the end, to `until_step` or for so many minutes. `fresh` forgets
-    what was trained there before; `command` is what the run's list of calls will say.
+    what was trained there before; `command` is what the run's list of calls will say. `ranks` (see `started_ranks`)
+    call this together; the first of them writes.
 
     What the run skips besides (`change_course`) is kept, and a way back that was cut short is finished.
     """
+    ranks = Ranks() if ranks is None else ranks
     if minutes is not None and minutes <= 0:
         raise InputError(f"--minutes {minutes:g}", remedy="a number above 0")
     if not fresh:
-        finish_going_back(run_directory)
-        recipe = recipe_of_run(recipe, run_directory)
+        ranks.together(lambda: finish_going_back(run_directory) if ranks.first else None)
+        recipe = ranks.together(lambda: recipe_of_run(recipe, run_directory))
+    ranks.check_alike({"recipe": recipe.to_table(), "version": version("batchwright"), "torch": version("torch")})
     _refuse_what_no_memory_holds(recipe)
-    data = open_data(recipe)
-    peak = peak_of_machine(recipe)
-    trainer = Trainer(
-        model_config=recipe.model,
-        training_config=recipe.training,
-        plan=data.plan,
-        run_directory=run_directory,
-        validation=data.validation,
-        validation_bytes_per_token=data.validation_bytes_per_token,
-        hyper_parameters=hyper_parameter_rule(recipe.training),
-        observers=observers,
-        on_record=on_record,
-        gauge=gauge_of(recipe, peak),
-        tracer=StoreTracer(data.plan, data.stores),
-    )
-    claim(run_directory, recipe, fresh=fresh)
+
+    peak = peak_of_ranks(recipe, ranks)
+
+    def trainer() -> Trainer:
+        data = open_data(recipe)
+        return Trainer(
+            model_config=recipe.model,
+            training_config=recipe.training,
+            plan=data.plan,
+            run_directory=run_directory,
+            validation=data.validation,
+            validation_bytes_per_token=data.validation_bytes_per_token,
+            hyper_parameters=hyper_parameter_rule(recipe.training),
+            observers=observers,
+            on_record=on_record,
+            gauge=gauge_of(recipe, peak),
+            tracer=StoreTracer(data.plan, data.stores),
+            ranks=ranks,
+        )
+
+    # What one rank alone finds wrong must not leave the others waiting.
+    ready = ranks.together(trainer)
+    ranks.together(lambda: claim(run_directory, recipe, fresh=fresh) if ranks.first else None)
     call = f"{time.time_ns()}"
 
+    def note(event: str, **facts: Any) -> None:
+        if ranks.first:
+            note_call(run_directory, event, call, **facts)
+
     def begin(step: int) -> None:
+        remove_unfinished(run_directory)
         write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
-        note_call(run_directory, "begun", call, command=command, from_step=step, peak=peak, versions=packages())
+        note("begun", command=command, from_step=step, peak=peak, versions=packages(), ranks=ranks.size)
 
     try:
         seconds = None if minutes is None else 60 * minutes
-        result = trainer.run(until_step=until_step, seconds=seconds, on_begin=begin)
+        result = ready.run(until_step=until_step, seconds=seconds, on_begin=begin)
     except OutOfMemoryError as error:
-        note_call(run_directory, "ended", call, reason="failed", error=str(error))
+        note("ended", reason="failed", error=str(error))
         raise with_what_fits(error, recipe) from error
     except (DivergedError, NoTargetsError) as error:
-        note_call(run_directory, "ended", call, reason="failed", error=str(error))
+        note("ended", reason="failed", error=str(error))
         raise
-    note_call(run_directory, "ended", call, reason=result.reason, step=result.step, tokens=result.tokens)
+    note("ended", reason=result.reason, step=result.step, tokens=result.tokens)
     return result
 
 
@@ -209,9 +233,6 @@ def claim(run_directory: Path, recipe: Recipe, *, fresh: bool = False) -> None:
             remedy="choose a directory that is empty or does not exist",
         )
     if fresh:
-        with WriterLock(run_directory), translated(run_directory):
-            shutil.rmtree(run_directory / CHECKPOINTS_NAME, ignore_errors=True)
-            for name in (GOING_BACK_NAME, LOG_NAME, CALLS_NAME, SAMPLES_NAME):
-                (run_directory / name).unlink(missing_ok=True)
+        begin_afresh(run_directory, recipe)
     if not (run_directory / RECIPE_NAME).exists():  # says whose the directory is, before anything else lies in it
         write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
