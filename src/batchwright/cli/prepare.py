@@ -10,6 +10,7 @@ from batchwright.cli.paint import paint_grid, paint_section, paint_warning
 from batchwright.documents.inputs import TextSource
 from batchwright.foundation.units import format_bytes, format_count
 from batchwright.tokens.build import Progress
+from batchwright.workflows.corpus import write_pages
 from batchwright.workflows.prepare import mostly_dropped, rehearse_text, steps_named, summary
 from batchwright.workflows.prepare import prepare as prepare_text
 from batchwright.workflows.telling.rehearsal import tell_rehearsal
@@ -138,4 +139,12 @@ def prepare(
         fingerprint=result["fingerprint"],
     )
     warning = tell_mostly_dropped(result["mostly_dropped"], face.say)
-    face.answer(result, paint_grid(tell_tally(result["tally"], face.say)), *map(paint_warning, warning), sentence)
+    with face.progress(face.say("corpus.title")):
+        report = write_pages(store, face.say)
+    face.answer(
+        {**result, "report": str(report)},
+        paint_grid(tell_tally(result["tally"], face.say)),
+        *map(paint_warning, warning),
+        sentence,
+        face.say("corpus.pages", place=str(report)),
+    )
