@@ -4,6 +4,7 @@ Nothing is installed into the environment that runs the benchmark. `torch` comes
 another build of it.
 """
 
+import re
 import subprocess
 import sys
 import venv
@@ -35,7 +36,8 @@ class Environment:
         venv.create(ROOT / self.name, with_pip=True, clear=True)
         constraints = ROOT / f"{self.name}.constraints"
         for number, requirement in enumerate(self.requirements):
-            constraints.write_text("\n".join(self.requirements[:number]))
+            # pip takes no extras in constraints: name[extra]==1 holds name at 1.
+            constraints.write_text("\n".join(re.sub(r"\[.*?\]", "", held) for held in self.requirements[:number]))
             command = [str(self.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             subprocess.run(
                 [*command, "--constraint", str(constraints), requirement], check=True, capture_output=True, text=True
