@@ -25,7 +25,9 @@ from benchmarks.corpora import CORPORA
 from benchmarks.rivals import datatrove_filters
 from benchmarks.rivals.environments import Environment
 
-DATATROVE = Environment(name="datatrove", requirements=("datatrove[processing]==0.10.1", "spacy==3.8.18", "orjson==3.11.4"))
+DATATROVE = Environment(
+    name="datatrove", requirements=("datatrove[processing]==0.10.1", "spacy==3.8.18", "orjson==3.11.4")
+)
 ROUND_BYTES = 1_500_000
 
 
