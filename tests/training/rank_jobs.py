@@ -125,7 +125,7 @@ def train(
     of_rank: dict[str, dict[str, Any]] | None = None,
     seed_of_plan: int = 0,
 ) -> dict[str, Any]:
-    """A run of TRAINING. `of_rank` changes the recipe of some ranks only; `kind` is a model of tests/model/by_function."""
+    """A run of TRAINING. `of_rank` changes the recipe of some ranks only; `kind` names a model of by_function."""
     own = (of_rank or {}).get(str(ranks.rank), {})
     training = replace(TRAINING, parallel=form, **{**(changes or {}), **own.get("training", {})})  # type: ignore[arg-type]
     indexes = counting_indexes(Path(store), documents=own.get("documents", 40))

@@ -1,4 +1,4 @@
-"""Models and optimizers that one process trains and that DDP or FSDP has trouble with: they train the same curve, or are
+"""Models and optimizers that one process trains and DDP or FSDP have trouble with: they train the same curve, or are
 refused in words on every rank."""
 
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from batchwright.training.run_log import read_log
+from tests.training.counting_store import counting_indexes
 from tests.training.rank_groups import Groups, groups_of_ranks
 
 
@@ -19,7 +20,9 @@ def groups() -> Iterator[Groups]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tmp_path_factory.mktemp("store"))
+    place = tmp_path_factory.mktemp("store")
+    counting_indexes(place, documents=40)  # here, so that no two ranks write it
+    return str(place)
 
 
 def losses(run: Path) -> list[float]:
@@ -28,8 +31,9 @@ def losses(run: Path) -> list[float]:
 
 def refused(groups: Groups, ranks: int, **job: Any) -> str:
     """The sentence that all ranks say."""
-    (said,) = {answer.get("error", "nothing") for answer in groups.answers(ranks, "train", **job)}
-    return said
+    answers = groups.answers(ranks, "train", **job)
+    assert all(answer == answers[0] for answer in answers), answers
+    return answers[0]["error"]
 
 
 def test_a_parameter_without_a_gradient_is_named_before_ddp_forgets_others_beside_it(
