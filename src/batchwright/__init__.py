@@ -30,6 +30,7 @@ _HOMES = {
     "documents.document": ("Document",),
     "documents.inputs": ("TextSource",),
     "engines.local": ("LocalExecutor",),
+    "engines.ray": ("RayExecutor",),
     "engines.serial": ("SerialExecutor",),
     "foundation.errors": (
         "BatchwrightError",
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from batchwright.documents.document import Document as Document
     from batchwright.documents.inputs import TextSource as TextSource
     from batchwright.engines.local import LocalExecutor as LocalExecutor
+    from batchwright.engines.ray import RayExecutor as RayExecutor
     from batchwright.engines.serial import SerialExecutor as SerialExecutor
     from batchwright.foundation.errors import BatchwrightError as BatchwrightError
     from batchwright.foundation.errors import CorruptDataError as CorruptDataError

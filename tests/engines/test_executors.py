@@ -1,53 +1,30 @@
-"""One contract, every executor."""
+"""One contract, every executor: in this process, in a pool, on a cluster."""
 
-import os
-import signal
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from batchwright.engines.local import LocalExecutor
+from batchwright.engines.ray import RayExecutor
 from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation.errors import CorruptDataError, InputError, ResourceError
-from batchwright.foundation.execution import Executor, Manifest, Task
-from batchwright.foundation.files import write_atomic
+from batchwright.foundation.execution import Executor
+from tests.engines.tasks import tasks
+from tests.tokens.material import prepare, stored_bytes, texts, write_jsonl
+
+pytestmark = pytest.mark.xdist_group("ray")
+
+KINDS = ["serial", "one", "three", "ray"]
 
 
-def square(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
-    with (prefix.parent / "calls.log").open("a") as log:
-        log.write(f"{parameters['n']}\n")
-    write_atomic(prefix.with_suffix(".txt"), str(parameters["n"] ** 2).encode())
-    return {"n": parameters["n"], "square": parameters["n"] ** 2}
-
-
-def fail_at_three(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
-    if parameters["n"] == 3:
-        raise CorruptDataError("number three is broken", where="three")
-    return square(parameters, prefix)
-
-
-def die_once(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
-    mark = prefix.parent / "died"
-    if parameters["n"] == 5 and not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return square(parameters, prefix)
-
-
-def die_always(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return {}
-
-
-def tasks(function: str, output: Path, count: int = 8) -> list[Task]:
-    return [Task(function=f"{__name__}:{function}", parameters={"n": n}, output=str(output)) for n in range(count)]
-
-
-@pytest.fixture(params=[SerialExecutor(), LocalExecutor(1), LocalExecutor(3)], ids=["serial", "one", "three"])
-def executor(request: pytest.FixtureRequest) -> Executor:
-    return request.param
+@pytest.fixture(params=KINDS)
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    if request.param != "ray":
+        yield {"serial": SerialExecutor(), "one": LocalExecutor(1), "three": LocalExecutor(3)}[request.param]
+        return
+    with RayExecutor(request.getfixturevalue("ray_cluster").address) as cluster:
+        yield cluster
 
 
 def test_every_task_runs_once_and_a_second_run_does_nothing(executor: Executor, tmp_path: Path):
@@ -69,14 +46,29 @@ def test_the_files_do_not_depend_on_the_executor(executor: Executor, tmp_path: P
     assert here == there
 
 
+def test_a_store_has_the_same_bytes_from_every_executor(executor: Executor, tmp_path: Path):
+    source = write_jsonl(tmp_path / "a.jsonl", texts(80))
+    prepare(source, tmp_path / "here", executor=executor, partition_bytes=2_500, keep_rejected=True)
+    prepare(source, tmp_path / "there", partition_bytes=700, keep_rejected=True)
+    assert stored_bytes(tmp_path / "here") == stored_bytes(tmp_path / "there")
+
+
 def test_a_task_that_fails_fails_the_run_with_its_own_error(executor: Executor, tmp_path: Path):
     with pytest.raises(CorruptDataError, match="number three") as caught:
         list(executor.run(tasks("fail_at_three", tmp_path)))
-    assert caught.value.where == "three"
+    assert type(caught.value) is CorruptDataError
+    assert (caught.value.where, caught.value.remedy) == ("three", "take four")
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".partial")]
 
 
-def test_a_killed_worker_costs_a_retry_not_the_job(tmp_path: Path):
-    results = [manifest["n"] for _, manifest in LocalExecutor(2).run(tasks("die_once", tmp_path))]
+def test_a_mistake_of_our_own_is_not_dressed_up(executor: Executor, tmp_path: Path):
+    with pytest.raises(KeyError, match="our own mistake"):
+        list(executor.run(tasks("mistaken", tmp_path, 1)))
+
+
+@pytest.mark.parametrize("executor", KINDS[2:], indirect=True)
+def test_a_killed_worker_costs_a_retry_not_the_job(executor: Executor, tmp_path: Path):
+    results = [manifest["n"] for _, manifest in executor.run(tasks("die_once", tmp_path))]
     assert sorted(results) == list(range(8))
 
 

@@ -1,6 +1,8 @@
 """Preparing: what goes in comes out, once, in order; what is done is left alone; what changed is named."""
 
 import importlib.util
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ import pytest
 from batchwright.documents.inputs import TextSource
 from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation.errors import CorruptDataError, InputError, LockedError
+from batchwright.foundation.execution import Manifest, Task
 from batchwright.foundation.files import WriterLock
+from batchwright.foundation.fingerprint import hash_file
 from batchwright.tokens.build import Progress, prepare_store
 from batchwright.tokens.fast import GigatokenTokenizer
 from batchwright.tokens.partial import close_documents
@@ -121,6 +125,43 @@ def test_an_input_written_to_meanwhile_stops_the_job(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="changed while it was being prepared"):
         prepare(source, tmp_path / "store", progress=write_more)
     assert not (tmp_path / "store" / "manifest.json").exists()
+
+
+def test_a_file_that_may_not_be_read_is_counted_and_the_rest_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text").mkdir()
+    for name in ("a", "b", "c"):
+        write_jsonl(tmp_path / "text" / f"{name}.jsonl", [f"text of {name}"])
+
+    def refusing(path: Path) -> tuple[int, str]:
+        if path.name == "b.jsonl":
+            raise PermissionError(13, "Permission denied", str(path))
+        return hash_file(path)
+
+    monkeypatch.setattr("batchwright.tokens.job.hash_file", refusing)
+    with pytest.raises(InputError, match="permission denied"):
+        prepare(tmp_path / "text", tmp_path / "strict")
+    store = prepare(tmp_path / "text", tmp_path / "store", errors="skip")
+    assert store.manifest.tally["dropped"] == {"unreadable": {"documents": 1, "bytes": 0}}
+    assert store.manifest.tally["read"]["documents"] == 3
+    assert prepare(tmp_path / "text", tmp_path / "store", errors="skip").fingerprint == store.fingerprint
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="1 input files changed"):
+        prepare(tmp_path / "text", tmp_path / "store", errors="skip")
+
+
+def test_a_worker_that_sees_other_files_is_refused_even_where_unreadable_ones_are_skipped(tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", texts())
+
+    class Elsewhere(SerialExecutor):
+        def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Manifest]]:
+            for task in tasks:
+                moved = {number: f"{place}.missing" for number, place in task.context["locations"].items()}
+                yield from super().run([replace(task, context={**task.context, "locations": moved})])
+
+    with pytest.raises(InputError, match="does not see an input file"):
+        prepare(source, tmp_path / "store", executor=Elsewhere(), errors="skip")
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:

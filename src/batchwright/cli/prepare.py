@@ -21,8 +21,10 @@ def prepare(
     *,
     out: Path,
     tokenizer: str = "bytes",
-    engine: Literal["auto", "tokenizers", "gigatoken"] = "auto",
+    tokenizer_engine: Literal["auto", "tokenizers", "gigatoken"] = "auto",
+    engine: Literal["local", "ray"] = "local",
     workers: int | None = None,
+    ray_address: str | None = None,
     errors: Literal["strict", "replace", "skip"] = "strict",
     text_column: str = "text",
     validation: float = 0.0,
@@ -45,10 +47,15 @@ def prepare(
         Directory of the store.
     tokenizer
         bytes, the path of a tokenizer.json, or train:4096 to learn a vocabulary of that size from the sources.
-    engine
+    tokenizer_engine
         What encodes with a tokenizer.json; auto takes the fastest that is proven exact.
+    engine
+        Where the work is done: in processes of this machine, or on a Ray cluster; the same bytes come of both.
     workers
-        Processes; by default one per core. The store's bytes do not depend on it.
+        Processes; by default one per core, or all of the cluster's. The store's bytes do not depend on it.
+    ray_address
+        A running Ray cluster (HOST:6379, or auto for this machine's); without it one is started here for the job.
+        Sources and --out must lie where all its nodes see them under the same path.
     errors
         What is done about text that is not UTF-8 or a record that cannot be read: stop, repair, or drop and count.
     text_column
@@ -83,8 +90,10 @@ def prepare(
             [source],
             out,
             tokenizer=tokenizer,
+            tokenizer_engine=tokenizer_engine,
             engine=engine,
             workers=workers,
+            ray_address=ray_address,
             validation_fraction=validation,
             seed=seed,
             errors=errors,

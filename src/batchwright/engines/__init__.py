@@ -1,1 +1,1 @@
-"""Where a job runs: in this process, or in a pool of local processes."""
+"""Where a job runs: in this process, in a pool of local processes, or on a Ray cluster."""

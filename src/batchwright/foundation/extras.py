@@ -9,7 +9,7 @@ from typing import Any
 
 from batchwright.foundation.errors import InputError
 
-EXTRAS = {"torch": "train", "matplotlib": "train", "transformers": "hf", "tensorboard": "tensorboard"}
+EXTRAS = {"torch": "train", "matplotlib": "train", "transformers": "hf", "tensorboard": "tensorboard", "ray": "ray"}
 """Top-level package → the extra of batchwright that brings it."""
 
 

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import re
+import secrets
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -97,8 +98,9 @@ class AtomicFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # The process id keeps two processes that compute the same content-addressed output out of each other's way.
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+        # A word of its own keeps two processes, on two machines perhaps, that compute the same content-addressed output
+        # out of each other's way.
+        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
 
     def __enter__(self) -> Self:
         with translated(self.path):

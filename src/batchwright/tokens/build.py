@@ -127,7 +127,7 @@ class _Build:
             done += size
             self.progress(Progress(phase="naming", done=done, total=total))
 
-        return name_inputs(files, report)
+        return name_inputs(files, report, self.settings.errors)
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -177,7 +177,10 @@ class _Build:
         write_json(job, self._description())
 
     def _tokenize(self, inputs: Sequence[NamedInput], tally: Tally) -> tuple[list[Partial], int]:
-        partitions = partition([named.file for named in inputs], self.partition_bytes)
+        for _ in (named for named in inputs if named.xxh3 is None):
+            tally.read.add(1, 0)
+            tally.drop("unreadable", 0)
+        partitions = _readable(partition([named.file for named in inputs], self.partition_bytes), inputs)
         tasks = [self._partial_task(part, inputs) for part in partitions]
         sizes = dict(zip((task.key for task in tasks), (_bytes_of(part, inputs) for part in partitions), strict=True))
         manifests: dict[str, Manifest] = {}
@@ -318,7 +321,7 @@ def prepare_store(
     """
     return _Build(
         sources=sources,
-        out=Path(out),
+        out=Path(out).absolute(),  # workers elsewhere have another working directory
         tokenizer=tokenizer,
         executor=executor,
         settings=PrepareSettings(
@@ -328,6 +331,13 @@ def prepare_store(
         keep_rejected=keep_rejected,
         progress=progress or (lambda _: None),
     ).run()
+
+
+def _readable(partitions: Sequence[Partition], inputs: Sequence[NamedInput]) -> list[Partition]:
+    """The partitions without the files that cannot be read: they may be readable where a task runs, and no byte of a
+    store depends on that."""
+    pieces = (tuple(piece for piece in part.pieces if inputs[piece.file].xxh3 is not None) for part in partitions)
+    return [Partition(each) for each in pieces if each]
 
 
 def _bytes_of(part: Partition, inputs: Sequence[NamedInput]) -> int:

@@ -60,10 +60,12 @@ class PrepareSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class NamedInput:
-    """An input file with the hash of its content, and its state on disk when that was computed."""
+    """An input file with the hash of its content (None: it cannot be read, and such files are skipped), and its state
+    on disk when that was computed.
+    """
 
     file: InputFile
-    xxh3: str
+    xxh3: str | None
     modified_ns: int
 
     @property
@@ -84,19 +86,32 @@ class NamedInput:
             )
 
 
-def name_inputs(files: Iterable[InputFile], progress: Callable[[int], None]) -> list[NamedInput]:
-    """Hash every input file; `progress` hears the bytes of each."""
+def name_inputs(
+    files: Iterable[InputFile], progress: Callable[[int], None], errors: ErrorPolicy = "strict"
+) -> list[NamedInput]:
+    """Hash every input file; `progress` hears the bytes of each. Where the policy is to skip, one that may not be read
+    has no hash."""
     named: list[NamedInput] = []
     for file in files:
         path = Path(file.location)
         with translated(path):
             modified_ns = path.stat().st_mtime_ns
-            size, xxh3 = hash_file(path)
+        size, xxh3 = _hash(path, file.size, errors)
         named.append(
             NamedInput(file=InputFile.from_dict({**file.to_dict(), "size": size}), xxh3=xxh3, modified_ns=modified_ns)
         )
         progress(size)
     return named
+
+
+def _hash(path: Path, size: int, errors: ErrorPolicy) -> tuple[int, str | None]:
+    try:
+        with translated(path):
+            return hash_file(path)
+    except InputError:
+        if errors != "skip":
+            raise
+        return size, None
 
 
 def describe_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:

@@ -11,6 +11,7 @@ a difference stops the job and names the document. Price: ~60 MB of text per CPU
 of one block, or where a document is longer, about 4 to 8 times that document (64 MiB at most).
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -56,6 +57,8 @@ def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
     """The task: write PREFIX.tokens, .documents and .provenance; return counts and the tally."""
     inputs = {int(number): InputFile.from_dict(value) for number, value in parameters["inputs"].items()}
     inputs = {number: _at(file, parameters["locations"][str(number)]) for number, file in inputs.items()}
+    for file in inputs.values():
+        _require_seen(file)
     tokenizer = _tokenizer(parameters["tokenizer_file"], **parameters["tokenizer"])
     tally = Tally()
     read = read_partition(
@@ -76,6 +79,22 @@ def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
 
 def _at(file: InputFile, location: str) -> InputFile:
     return InputFile.from_dict({**file.to_dict(), "location": location})
+
+
+def _require_seen(file: InputFile) -> None:
+    """A file that was named is there. To a reader that skips what it cannot open, another machine's disk would look
+    like a corpus without this file."""
+    try:
+        size = os.stat(file.location).st_size
+    except OSError:
+        size = -1
+    if size != file.size:
+        found = "it is not there" if size < 0 else f"here it has {size:,} bytes"
+        raise InputError(
+            f"a worker on {os.uname().nodename} does not see an input file as named: {file.size:,} bytes; {found}",
+            where=file.location,
+            remedy="do not change it while it is being prepared; on a cluster, put it where all nodes see it",
+        )
 
 
 @lru_cache(maxsize=1)
@@ -210,7 +229,7 @@ class Auditor:
             raise InputError(
                 f"{tokenizer.engine} and `tokenizers` differ on a document, so nothing more is written",
                 where=f"{self.inputs[document.file].location}, offset {document.offset:,}",
-                remedy="use the slower engine: --engine tokenizers",
+                remedy="use the slower engine: --tokenizer-engine tokenizers",
             )
 
 

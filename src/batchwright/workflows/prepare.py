@@ -15,8 +15,6 @@ from batchwright.documents.pipeline import Step, clean
 from batchwright.documents.reading import read_partition
 from batchwright.documents.refusals import ErrorPolicy
 from batchwright.documents.tally import Tally
-from batchwright.engines.local import LocalExecutor, available_cores
-from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation.errors import InputError, nearest
 from batchwright.foundation.permutation import KeyedPermutation
 from batchwright.foundation.randomness import key
@@ -25,6 +23,7 @@ from batchwright.tokens.bpe import train_bpe
 from batchwright.tokens.build import Progress, prepare_store
 from batchwright.tokens.store import TokenStore
 from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file, open_tokenizer
+from batchwright.workflows.engines import EngineName, engine_named
 
 VOCABULARY_BYTES = 64 * MiB
 _PIECE_BYTES = 1 * MiB  # the sample for a vocabulary is drawn in pieces of about this size
@@ -37,8 +36,10 @@ def prepare(
     out: Path,
     *,
     tokenizer: str = "bytes",
-    engine: Engine = "auto",
+    tokenizer_engine: Engine = "auto",
+    engine: EngineName = "local",
     workers: int | None = None,
+    ray_address: str | None = None,
     validation_fraction: float = 0.0,
     seed: int = 0,
     errors: ErrorPolicy = "strict",
@@ -47,22 +48,22 @@ def prepare(
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
     """The store at `out`; finished work is found finished. `tokenizer` as `tokenizer_named` takes it, `steps` as
-    `steps_named` makes them.
+    `steps_named` makes them; `engine`, `workers` and `ray_address` as `engine_named` takes them.
     """
-    workers = available_cores() if workers is None else workers
-    words = tokenizer_named(tokenizer, sources, engine=engine, errors=errors, seed=seed, steps=steps)
-    return prepare_store(
-        sources,
-        out,
-        tokenizer=words,
-        executor=SerialExecutor() if workers == 1 else LocalExecutor(workers),
-        validation_fraction=validation_fraction,
-        seed=seed,
-        errors=errors,
-        steps=steps,
-        keep_rejected=keep_rejected,
-        progress=progress,
-    )
+    with engine_named(engine, workers=workers, ray_address=ray_address) as executor:
+        words = tokenizer_named(tokenizer, sources, engine=tokenizer_engine, errors=errors, seed=seed, steps=steps)
+        return prepare_store(
+            sources,
+            out,
+            tokenizer=words,
+            executor=executor,
+            validation_fraction=validation_fraction,
+            seed=seed,
+            errors=errors,
+            steps=steps,
+            keep_rejected=keep_rejected,
+            progress=progress,
+        )
 
 
 def steps_named(clean: str = "none", *, file: Path | None = None, language: str = "en") -> tuple[Step, ...]:
