@@ -15,6 +15,7 @@ from batchwright.documents.pipeline import Step, clean
 from batchwright.documents.reading import read_partition
 from batchwright.documents.refusals import ErrorPolicy
 from batchwright.documents.tally import Tally
+from batchwright.engines.local import available_cores
 from batchwright.foundation.errors import InputError, nearest
 from batchwright.foundation.permutation import KeyedPermutation
 from batchwright.foundation.randomness import key
@@ -24,6 +25,7 @@ from batchwright.tokens.build import Progress, prepare_store
 from batchwright.tokens.store import TokenStore
 from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file, open_tokenizer
 from batchwright.workflows.engines import EngineName, engine_named
+from batchwright.workflows.rehearsal import Rehearsal, rehearse
 
 VOCABULARY_BYTES = 64 * MiB
 _PIECE_BYTES = 1 * MiB  # the sample for a vocabulary is drawn in pieces of about this size
@@ -64,6 +66,31 @@ def prepare(
             keep_rejected=keep_rejected,
             progress=progress,
         )
+
+
+def rehearse_text(
+    sources: Sequence[TextSource],
+    out: Path,
+    *,
+    tokenizer: str = "bytes",
+    tokenizer_engine: Engine = "auto",
+    workers: int | None = None,
+    seed: int = 0,
+    errors: ErrorPolicy = "strict",
+    steps: Sequence[Step] = DEFAULT_STEPS,
+    heard: Callable[[float, float], None] = lambda done, total: None,
+) -> Rehearsal:
+    """What `prepare` with the same arguments would do on this machine; nothing is written."""
+    return rehearse(
+        sources,
+        out,
+        tokenizer=tokenizer_named(tokenizer, sources, engine=tokenizer_engine, errors=errors, seed=seed, steps=steps),
+        workers=available_cores() if workers is None else workers,
+        errors=errors,
+        seed=seed,
+        steps=steps,
+        heard=heard,
+    )
 
 
 def steps_named(clean: str = "none", *, file: Path | None = None, language: str = "en") -> tuple[Step, ...]:
