@@ -49,7 +49,9 @@ def prepare(
     out
         Directory of the store.
     tokenizer
-        bytes, the path of a tokenizer.json, or train:4096 to learn a vocabulary of that size from the sources.
+        bytes, the path of a tokenizer.json, of a folder with encoder.json and vocab.bpe, or of a .tiktoken file
+        (cl100k:PATH where its name does not tell how it cuts words), or train:4096 to learn a vocabulary of that size
+        from the sources.
     tokenizer_engine
         What encodes with a tokenizer.json; auto takes the fastest that is proven exact.
     engine

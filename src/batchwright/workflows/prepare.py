@@ -23,7 +23,7 @@ from batchwright.foundation.units import MiB, parse_count
 from batchwright.tokens.bpe import train_bpe
 from batchwright.tokens.build import Progress, prepare_store
 from batchwright.tokens.store import TokenStore
-from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file, open_tokenizer
+from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file, open_tokenizer, split_pattern
 from batchwright.workflows.engines import EngineName, engine_named
 from batchwright.workflows.rehearsal import Rehearsal, rehearse
 
@@ -111,15 +111,16 @@ def tokenizer_named(
     seed: int = 0,
     steps: Sequence[Step] = DEFAULT_STEPS,
 ) -> Tokenizer:
-    """`bytes`, the path of a `tokenizer.json`, or `train:4096`: learn so many tokens from the sources."""
+    """What `open_tokenizer` opens, or `train:4096`: learn so many tokens from the sources."""
     if name.startswith(TRAIN):
         size = parse_count(name.removeprefix(TRAIN))
         texts = list(sample_texts(sources, errors=errors, seed=seed, limit_bytes=VOCABULARY_BYTES, steps=steps))
         return from_file(train_bpe(texts, size), engine, where=name)
-    if name != "bytes" and not Path(name).exists():
+    if name != "bytes" and not split_pattern(name)[1].exists():
         hint = "bytes" if nearest(name, ["bytes"]) else "train:4096"
         raise InputError(
-            f"there is no tokenizer {name!r}", remedy=f"{hint!r}; or the path of a tokenizer.json, or train:SIZE"
+            f"there is no tokenizer {name!r}",
+            remedy=f"{hint!r}; or the path of a tokenizer.json or .tiktoken file, or train:SIZE",
         )
     return open_tokenizer(name, engine=engine)
 
