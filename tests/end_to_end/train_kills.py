@@ -25,6 +25,7 @@ class Ending:
 
     code: int  # the command's; −9: killed
     operations: list[str]  # the one it was killed at, or all of them when they were counted and it was not killed
+    said: str  # the end of it
 
 
 class Nursery:
@@ -48,6 +49,7 @@ class Nursery:
         *,
         after_seconds: float | None = None,
         at_operation: int | None = None,
+        power_cut: int | None = None,
         twin: str = "",
     ) -> Ending:
         request = {
@@ -55,6 +57,7 @@ class Nursery:
             "words": [*map(str, words)],
             "after_seconds": after_seconds,
             "at_operation": at_operation,
+            "power_cut": power_cut,
             "twin": twin,
         }
         print(json.dumps(request), file=self._in, flush=True)
@@ -128,9 +131,11 @@ class Tally:
 
 def train_with_kills(starter: Nursery, run: Path, kills: int, *, seed: int, twin: str = "") -> Tally:
     """Kill so many calls of `train`, every other one at a random moment and the rest at a random durable operation,
-    then let one finish."""
+    then let one finish. A call that ends before its moment is none of them."""
     chance, tally = random.Random(seed), Tally()
-    for number in range(kills):
+    for number in range(4 * kills):
+        if tally.kills == kills:
+            break
         if number % 2:
             moment: dict[str, Any] = {"after_seconds": chance.uniform(0, starter.seconds / 6)}
         else:
