@@ -1,10 +1,11 @@
 """A process that prepares a small store again and again, stopped at every durable operation in turn; run by the tests.
 
-    python -m tests.end_to_end.prepare_nursery MODE SOURCE WORK [TWIN]     prints one JSON object
+    python -m tests.end_to_end.prepare_nursery MODE SOURCE WORK STEP [twin] [near]     prints one JSON object
 
 MODE is kill (SIGKILL), full (no space left from that operation on until "something is freed") or fail (one
 input/output error). Every trial is a forked child, so nothing of production code knows about it: the operations are
-counted where the code asks the system for them. TWIN replaces the atomic writer by one that writes in place.
+counted where the code asks the system for them. "twin" replaces the atomic writer by one that writes in place, "near"
+looks for near-duplicates.
 """
 
 import errno
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.foundation import files
 from batchwright.foundation.array_file import ArrayFile
 from batchwright.foundation.errors import BatchwrightError
@@ -77,6 +79,9 @@ class InPlace(files.AtomicFile):
         self._file.close()
 
 
+near: NearDuplicates | None = None
+
+
 def trial(source: Path, out: Path, at: int, mode: str) -> tuple[int, int]:
     """(how the child ended: exit code or minus the signal, operations it counted)."""
     reader, writer = os.pipe()
@@ -102,7 +107,7 @@ def trial(source: Path, out: Path, at: int, mode: str) -> tuple[int, int]:
 def attempt(source: Path, out: Path) -> int:
     """Prepare; the exit code that the command line would return."""
     try:
-        prepare(source, out, partition_bytes=2_500, shard_tokens=3_000)
+        prepare(source, out, partition_bytes=2_500, shard_tokens=3_000, near_duplicates=near)
     except BatchwrightError as error:
         return error.exit_code
     return 0
@@ -131,6 +136,8 @@ def main(mode: str, source: Path, work: Path, twin: bool, step: int) -> dict[str
         array_file.AtomicFile = InPlace  # type: ignore[misc]
     work.mkdir(parents=True)
     reference = work / "reference"
+    if near:
+        attempt(source, work / "loaded")  # what is compiled is loaded once, before there are children
     code, operations = trial(source, reference, 0, mode)
     assert code == 0, code
     wanted = stored_bytes(reference)
@@ -152,5 +159,6 @@ def main(mode: str, source: Path, work: Path, twin: bool, step: int) -> dict[str
 
 
 if __name__ == "__main__":
+    near = NearDuplicates() if "near" in sys.argv else None
     mode, source, work = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     print(json.dumps(main(mode, source, work, "twin" in sys.argv, int(sys.argv[4]))))

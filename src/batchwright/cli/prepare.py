@@ -10,8 +10,8 @@ from batchwright.cli.paint import paint_grid, paint_warning
 from batchwright.documents.inputs import TextSource
 from batchwright.foundation.units import format_bytes, format_count
 from batchwright.tokens.build import Progress
+from batchwright.workflows.prepare import near_named, steps_named, summary
 from batchwright.workflows.prepare import prepare as prepare_text
-from batchwright.workflows.prepare import steps_named, summary
 from batchwright.workflows.telling.text_to_tokens import tell_mostly_dropped, tell_tally
 
 
@@ -34,6 +34,8 @@ def prepare(
     clean: Literal["none", "fineweb", "gopher", "c4", "code"] = "none",
     steps: Path | None = None,
     language: str = "en",
+    near_duplicates: Literal["off", "drop", "split"] = "off",
+    min_similarity: float = 0.7,
     keep_rejected: Annotated[bool, Parameter(negative=())] = False,
     face: Face = PEOPLE,
 ) -> None:
@@ -74,6 +76,11 @@ def prepare(
         A TOML file of [[step]] tables instead: your own filters and thresholds.
     language
         Of the text: sets stop words, and whether words are spaced (zh, ja, th are not).
+    near_duplicates
+        Look for texts that are nearly the same: drop keeps the first of them, split keeps all on one side of the
+        validation split, off does not look.
+    min_similarity
+        Share of common runs of five words from which on two texts are near-duplicates.
     keep_rejected
         Write what filters drop to STORE/rejected/REASON.jsonl, to be looked at with show --rejected REASON.
     """
@@ -98,6 +105,7 @@ def prepare(
             seed=seed,
             errors=errors,
             steps=steps_named(clean, file=steps, language=language),
+            near_duplicates=near_named(near_duplicates, min_similarity),
             keep_rejected=keep_rejected,
             progress=heard,
         )

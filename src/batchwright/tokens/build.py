@@ -3,6 +3,7 @@
     0 name      every input file by its content                                      inputs.jsonl, .work/job.json
     1 tokenize  one task per partition, anywhere, in any order                      .work/KEY.tokens …
     2 select    duplicates out, validation split, over all partitions               .work/NAME.fates
+                (near-duplicates, where asked for, by tasks per range of hashes)
     3 assemble  one task per shard, then renamed, then the manifest, the work removed  00000.tokens …, manifest.json
 
 Guarantee: the store depends on text, sources, settings, vocabulary and seed alone: not on workers, partitions, engine
@@ -14,7 +15,7 @@ GPT-2's vocabulary, twice the store's size on disk until it is finished.
 import platform
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -22,10 +23,12 @@ from typing import Any, Literal
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.inputs import TextSource, discover
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.partitions import WHOLE, Partition, partition
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
 from batchwright.documents.tally import Tally
+from batchwright.foundation.array_file import ArrayFile
 from batchwright.foundation.errors import CorruptDataError, InputError
 from batchwright.foundation.execution import Executor, Manifest, Task
 from batchwright.foundation.files import (
@@ -49,7 +52,7 @@ from batchwright.tokens.job import (
     describe_tokenizer,
     name_inputs,
 )
-from batchwright.tokens.manifest import MANIFEST, SHARD_FILES, FileEntry, ShardEntry, StoreManifest
+from batchwright.tokens.manifest import MANIFEST, FileEntry, ShardEntry, StoreManifest
 from batchwright.tokens.rejected import REJECTED, sort_by_reason
 from batchwright.tokens.selection import Partial
 from batchwright.tokens.shard import dtype_for
@@ -214,6 +217,11 @@ class _Build:
                 "errors": self.settings.errors,
                 "tokenizer": tokenizer,
                 "batchwright": version("batchwright"),
+                **(
+                    {"near_duplicates": self.settings.near_duplicates.to_json()}
+                    if self.settings.near_duplicates
+                    else {}
+                ),
                 **({"rejected": [source.name for source in self.sources]} if self.keep_rejected else {}),
             },
             context={
@@ -225,7 +233,7 @@ class _Build:
 
     def _assemble(self, partials: Sequence[Partial], tally: Tally) -> list[ShardEntry]:
         self.progress(Progress(phase="selecting", done=0, total=1))
-        fates = self.settings.selection.write(self.work, partials, tally)
+        fates = self.settings.selection.write(self.work, partials, tally, self._roots(partials))
         tally.check()
         if not tally.kept.documents:
             reasons = ", ".join(f"{amount.documents:,} {reason}" for reason, amount in sorted(tally.dropped.items()))
@@ -235,21 +243,41 @@ class _Build:
                 remedy="where filters dropped it: the text's language (--language), or your own thresholds (--steps)",
             )
         dtype = dtype_for(self.tokenizer.vocabulary_size)
-        planned = shard_tasks(self.work, partials, fates, self.settings.shard_tokens, self.tokenizer.eot_id, dtype)
+        near = self.settings.near_duplicates
+        permutations = near.permutations if near else 0
+        cut = self.settings.shard_tokens
+        planned = shard_tasks(self.work, partials, fates, cut, self.tokenizer.eot_id, dtype, permutations)
         names = {task.key: number for number, (_, task) in enumerate(planned)}
         manifests: dict[str, Manifest] = {}
         for task, manifest in self.executor.run([task for _, task in planned]):
             manifests[task.key] = manifest
             self.progress(Progress(phase="assembling", done=len(manifests), total=len(planned)))
         for key, number in names.items():
-            self._move(key, shard_name(number))
+            self._move(key, shard_name(number), manifests[key]["files"])
         return [shard_entry(names[task.key], split, manifests[task.key]) for split, task in planned]
 
-    def _move(self, key: str, name: str) -> None:
+    def _roots(self, partials: Sequence[Partial]) -> ArrayFile | None:
+        """The clusters of near-duplicates, where they are looked for."""
+        if self.settings.near_duplicates is None:
+            return None
+        from batchwright.tokens.near import BANDS, SIGNATURES, Part, find_roots  # numba: 0.4 s
+
+        parts = [
+            Part(
+                name=partial.key,
+                documents=partial.documents,
+                signatures=self.work / f"{partial.key}.{SIGNATURES}",
+                bands=self.work / f"{partial.key}.{BANDS}",
+            )
+            for partial in partials
+        ]
+        return find_roots(self.executor, self.work, parts, self.settings.near_duplicates)
+
+    def _move(self, key: str, name: str, kinds: Iterable[str]) -> None:
         """Give a shard its name. After a crash some already have theirs; the job's record says that they are this
         job's.
         """
-        for kind in SHARD_FILES:
+        for kind in kinds:
             source, target = self.work / f"{key}.{kind}", self.out / f"{name}.{kind}"
             with translated(target):
                 if source.exists() or not target.exists():
@@ -303,6 +331,7 @@ def prepare_store(
     errors: ErrorPolicy = "strict",
     shard_tokens: int = 2**27,
     steps: Sequence[Step] = DEFAULT_STEPS,
+    near_duplicates: NearDuplicates | None = None,
     partition_bytes: int = PARTITION_BYTES,
     keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -311,7 +340,8 @@ def prepare_store(
     interrupted.
 
     `validation_fraction` is of documents; `seed` names the validation split; a shard holds at most `shard_tokens`
-    tokens (a longer document is a shard alone); `steps` are the cleaning; `partition_bytes` is how much input one task
+    tokens (a longer document is a shard alone); `steps` are the cleaning; `near_duplicates` says what counts as one
+    and what is done about it (None: they are not looked for); `partition_bytes` is how much input one task
     reads, and changes no byte of the store; neither does `keep_rejected`, which writes the documents that steps drop to
     rejected/REASON.jsonl.
 
@@ -325,7 +355,12 @@ def prepare_store(
         tokenizer=tokenizer,
         executor=executor,
         settings=PrepareSettings(
-            validation_fraction=validation_fraction, seed=seed, errors=errors, shard_tokens=shard_tokens, steps=steps
+            validation_fraction=validation_fraction,
+            seed=seed,
+            errors=errors,
+            shard_tokens=shard_tokens,
+            steps=steps,
+            near_duplicates=near_duplicates,
         ),
         partition_bytes=partition_bytes,
         keep_rejected=keep_rejected,

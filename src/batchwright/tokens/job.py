@@ -14,6 +14,7 @@ import orjson
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.inputs import InputFile, TextSource
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
 from batchwright.foundation.errors import CorruptDataError, InputError
@@ -33,6 +34,7 @@ class PrepareSettings:
     errors: ErrorPolicy = "strict"
     shard_tokens: int = 2**27
     steps: Sequence[Step] = DEFAULT_STEPS
+    near_duplicates: NearDuplicates | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.validation_fraction < 1.0:
@@ -44,7 +46,9 @@ class PrepareSettings:
 
     @property
     def selection(self) -> Selection:
-        return Selection(seed=self.seed, validation_fraction=self.validation_fraction)
+        return Selection(
+            seed=self.seed, validation_fraction=self.validation_fraction, near_duplicates=self.near_duplicates
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The manifest's `recipe`."""
@@ -55,6 +59,8 @@ class PrepareSettings:
             "shard_tokens": self.shard_tokens,
             "steps": [step_to_json(step) for step in self.steps],
             "validation_fraction": self.validation_fraction,
+            # Said only where it is so: stores made without it keep their fingerprint.
+            **({"near_duplicates": self.near_duplicates.to_json()} if self.near_duplicates else {}),
         }
 
 

@@ -4,6 +4,7 @@ work.
     partition ─read─ clean─▶ blocks of ~1 MiB ─tokenize─▶ KEY.tokens      ids, every document closed by <endoftext>
                                        └─name (xxh3-128)─▶ KEY.documents   exclusive ends
                                                            KEY.provenance  one record per document
+                                                           KEY.signatures, KEY.bands  where near-duplicates are sought
 
 Guarantee: the files depend on the partition's text, the steps and the vocabulary alone. Where a fast engine is used,
 the first documents of the partition and one in a thousand after (chosen by their hash) are compared with `tokenizers`;
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from batchwright.documents.deduplication import document_id
 from batchwright.documents.document import Document
 from batchwright.documents.inputs import InputFile
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.partitions import Partition
 from batchwright.documents.pipeline import Step, clean
 from batchwright.documents.reading import read_partition
@@ -65,7 +67,8 @@ def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
         Partition.from_dict(parameters["partition"]), inputs=inputs, errors=parameters["errors"], tally=tally
     )
     auditor = Auditor(tokenizer=tokenizer, inputs=inputs)
-    with PartialWriter(prefix, tokenizer) as writer, ExitStack() as stack:
+    near = NearDuplicates.from_json(parameters["near_duplicates"]) if "near_duplicates" in parameters else None
+    with PartialWriter(prefix, tokenizer, near) as writer, ExitStack() as stack:
         rejected = None
         if "rejected" in parameters:
             file = stack.enter_context(AtomicFile(prefix.with_name(f"{prefix.name}.{REJECTED}")))
@@ -132,21 +135,28 @@ def blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 class PartialWriter:
-    """The three files of a partition, appended block by block."""
+    """The files of a partition, appended block by block."""
 
-    def __init__(self, prefix: Path, tokenizer: Tokenizer) -> None:
+    def __init__(self, prefix: Path, tokenizer: Tokenizer, near: NearDuplicates | None = None) -> None:
         self._tokenizer = tokenizer
         self._dtype = dtype_for(tokenizer.vocabulary_size)
         self._writers = {
             kind: ArrayFileWriter(prefix.with_name(f"{prefix.name}.{kind}"), kind, dtype)
             for kind, dtype in (("tokens", self._dtype), ("documents", ENDS_DTYPE), ("provenance", PROVENANCE))
         }
+        self._signatures = None
+        if near is not None:
+            from batchwright.tokens.near import SignatureWriter  # numba: 0.4 s, only where it is needed
+
+            self._signatures = SignatureWriter(prefix, near)
         self._text_bytes = 0
 
     def __enter__(self) -> "PartialWriter":
         with ExitStack() as stack:
             for writer in self._writers.values():
                 stack.enter_context(writer)
+            if self._signatures is not None:
+                stack.enter_context(self._signatures)
             self._open = stack.pop_all()
         return self
 
@@ -164,6 +174,8 @@ class PartialWriter:
         self._writers["documents"].append(ends + self._writers["tokens"].count)
         self._writers["tokens"].append(closed)
         self._writers["provenance"].append(_records(block, names))
+        if self._signatures is not None:
+            self._signatures.append(texts)
         self._text_bytes += sum(map(len, texts))
 
     def counts(self) -> Manifest:

@@ -1,11 +1,12 @@
 """Phase 2 of a store: which documents stay, and in which split.
 
-    ids of all partials, in global order ─keep the first of each text─▶ kept ─hash of the id, keyed by the seed─▶ train
-    | validation
+    ids of all partials, in global order ─keep the first of each text─▶ kept ─keep the first of each cluster─▶ kept
+    root of the cluster ─hash of its id, keyed by the seed─▶ train | validation
 
-The split follows the id of the document that stayed, after deduplication, so no text is in both. Guarantee: a
-document's fate depends on the texts before it and the seed, not on partitions. Price: one bit per document in memory,
-one byte on disk; ~1 µs per document.
+The split follows the id of the first document of a cluster of near-duplicates (of the text itself, where none are
+looked for), so neither a text nor a near copy of it is in both. Guarantee: a document's fate depends on the texts
+before it and the seed (where near-duplicates are looked for, on all texts), not on partitions. Price: one bit per
+document in memory, with near-duplicates 8 bytes more; one byte on disk; ~1 µs per document.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,14 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchwright.documents.deduplication import ids_to_pairs, keep_first
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.tally import Tally
 from batchwright.foundation.array_file import ArrayFile, ArrayFileWriter
 from batchwright.foundation.fingerprint import fingerprint
 from batchwright.foundation.randomness import key
 from batchwright.tokens.shard import ENDS_DTYPE, PROVENANCE
 
-DROPPED, TRAIN, VALIDATION = 0, 1, 2
+DROPPED, TRAIN, VALIDATION, NEAR_DUPLICATE = 0, 1, 2, 3
 FATE_OF_SPLIT = {"train": TRAIN, "validation": VALIDATION}
+REASON_OF_FATE = {DROPPED: "duplicate", NEAR_DUPLICATE: "near_duplicate"}
 FATES = "fates"
 
 
@@ -51,37 +54,60 @@ class Selection:
 
     seed: int
     validation_fraction: float
+    near_duplicates: NearDuplicates | None = None
 
     def name(self, partials: Sequence[Partial]) -> str:
         """Names the fates of these partials."""
-        chosen = [self.seed, self.validation_fraction, [partial.key for partial in partials]]
+        near = None if self.near_duplicates is None else self.near_duplicates.to_json()
+        chosen = [self.seed, self.validation_fraction, near, [partial.key for partial in partials]]
         return fingerprint(["fates", *chosen])
 
-    def write(self, work: Path, partials: Sequence[Partial], tally: Tally) -> ArrayFile:
-        """One fate per document, in global order, as a file; what is dropped is written into the tally."""
+    def write(self, work: Path, partials: Sequence[Partial], tally: Tally, roots: ArrayFile | None = None) -> ArrayFile:
+        """One fate per document, in global order, as a file; what is dropped is written into the tally.
+
+        roots: the first document of every document's cluster, where near-duplicates are looked for.
+        """
         path = work / f"{self.name(partials)}.{FATES}"
         if not path.exists():
-            kept = keep_first((_ids(work, partial) for partial in partials), scratch=work)
-            with ArrayFileWriter(path, FATES, "<u1") as writer:
-                first = 0
-                for partial in partials:
-                    stop = first + partial.documents
-                    writer.append(
-                        np.where(kept.range(first, stop), self._split(_ids(work, partial)), DROPPED).astype("<u1")
-                    )
-                    first = stop
+            self._decide(path, work, partials, roots)
         fates = ArrayFile.open(path, FATES, "<u1")
         fates.verify()
         for partial, of_partial in fates_by_partial(fates, partials):
-            sizes = partial.open(work, "provenance").array["text_bytes"][of_partial == DROPPED]
-            if sizes.shape[0]:
-                tally.drop_kept("duplicate", int(sizes.sum(dtype=np.int64)), sizes.shape[0])
+            sizes = partial.open(work, "provenance").array["text_bytes"]
+            for fate, reason in REASON_OF_FATE.items():
+                gone = sizes[of_partial == fate]
+                if gone.shape[0]:
+                    tally.drop_kept(reason, int(gone.sum(dtype=np.int64)), gone.shape[0])
         return fates
 
-    def _split(self, pairs: NDArray[np.uint64]) -> NDArray[np.uint8]:
-        """(n,) TRAIN or VALIDATION, by a 64-bit mix of the id with the seed's key."""
+    def _decide(self, path: Path, work: Path, partials: Sequence[Partial], roots: ArrayFile | None) -> None:
+        kept = keep_first((_ids(work, partial) for partial in partials), scratch=work)
+        heads = None
+        if roots is not None:
+            # Half an id each, in memory: a root may lie in any partial.
+            heads = np.concatenate([_ids(work, partial)[:, 0] for partial in partials])
+        with ArrayFileWriter(path, FATES, "<u1") as writer:
+            first = 0
+            for partial in partials:
+                stop = first + partial.documents
+                if roots is None or heads is None:
+                    fates = self._split(_ids(work, partial)[:, 0])
+                else:
+                    fates = self._fates_of_cluster(roots.array[first:stop], first, heads)
+                writer.append(np.where(kept.range(first, stop), fates, DROPPED).astype("<u1"))
+                first = stop
+
+    def _fates_of_cluster(self, roots: NDArray[np.int64], first: int, heads: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        """(n,) fates of documents `first` …, which all stand on the side of their cluster's root."""
+        fates = self._split(heads[roots])
+        if self.near_duplicates is not None and self.near_duplicates.action == "drop":
+            fates[roots != np.arange(first, first + len(roots))] = NEAR_DUPLICATE
+        return fates
+
+    def _split(self, heads: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        """(n,) TRAIN or VALIDATION, by a 64-bit mix of the ids' first halves with the seed's key."""
         threshold = int(self.validation_fraction * 2**64)
-        mixed = mix(pairs[:, 0] ^ np.uint64(key(self.seed, "validation-split")))
+        mixed = mix(heads ^ np.uint64(key(self.seed, "validation-split")))
         return np.where(mixed < np.uint64(min(threshold, 2**64 - 1)), VALIDATION, TRAIN).astype(np.uint8)
 
 

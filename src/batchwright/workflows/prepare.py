@@ -6,10 +6,11 @@ at most `VOCABULARY_BYTES` of text, kept in memory, and takes ~1 s per 5 MB of t
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.inputs import TextSource, discover
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.partitions import partition
 from batchwright.documents.pipeline import Step, clean
 from batchwright.documents.reading import read_partition
@@ -44,6 +45,7 @@ def prepare(
     seed: int = 0,
     errors: ErrorPolicy = "strict",
     steps: Sequence[Step] = DEFAULT_STEPS,
+    near_duplicates: NearDuplicates | None = None,
     keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
@@ -61,6 +63,7 @@ def prepare(
             seed=seed,
             errors=errors,
             steps=steps,
+            near_duplicates=near_duplicates,
             keep_rejected=keep_rejected,
             progress=progress,
         )
@@ -73,6 +76,11 @@ def steps_named(clean: str = "none", *, file: Path | None = None, language: str 
     if file is not None and clean != "none":
         raise InputError(f"both a preset ({clean}) and a list of steps ({file}) are given", remedy="one of them")
     return (*DEFAULT_STEPS, *(preset(clean, language) if file is None else steps_from_file(file, language)))
+
+
+def near_named(action: Literal["off", "drop", "split"], min_similarity: float = 0.7) -> NearDuplicates | None:
+    """What is done about near-duplicates; None: they are not looked for."""
+    return None if action == "off" else NearDuplicates(action=action, min_similarity=min_similarity)
 
 
 def tokenizer_named(
