@@ -25,7 +25,6 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.filters import DATATROVE, blocks, texts_of
 from benchmarks.rivals import datatrove_signatures
@@ -86,7 +85,7 @@ def similarity(one: str, other: str) -> float:
 
 
 def injected(directory: Path, copies: int) -> Iterator[tuple[str, str]]:
-    """Real documents of 100 to 2,000 words, no two with the same beginning, with a copy each, words of it replaced."""
+    """Real documents of 100 to 2,000 words, no two with the same beginning, each with a copy, words of it replaced."""
     random = np.random.default_rng(11)
     begun: set[str] = set()
     for path in sorted(directory.glob("*.jsonl")):
@@ -95,13 +94,11 @@ def injected(directory: Path, copies: int) -> Iterator[tuple[str, str]]:
             if not 100 <= len(words) <= 2000 or " ".join(words[:8]) in begun or not utf8.isascii():
                 continue
             begun.add(" ".join(words[:8]))
-            for rate in RATES:
-                replaced = random.random(len(words)) < rate * random.uniform(0.6, 1.4)
-                copy = [f"new{random.integers(2**40):x}" if new else w for w, new in zip(words, replaced, strict=True)]
-                yield " ".join(words), " ".join(copy)
-                copies -= 1
-                if not copies:
-                    return
+            replaced = random.random(len(words)) < RATES[len(begun) % len(RATES)] * random.uniform(0.6, 1.4)
+            copy = [f"new{random.integers(2**40):x}" if new else w for w, new in zip(words, replaced, strict=True)]
+            yield " ".join(words), " ".join(copy)
+            if len(begun) == copies:
+                return
 
 
 def recall(directory: Path, copies: int) -> None:
@@ -110,57 +107,39 @@ def recall(directory: Path, copies: int) -> None:
     from batchwright.documents.near_duplicates import NearDuplicates
     from batchwright.documents.signatures import signatures_of
 
+    near = NearDuplicates()
     pairs = list(injected(directory, copies))
     exact = np.array([similarity(*pair) for pair in pairs])
     texts = [text for pair in pairs for text in pair]
-    signatures = signatures_of([text.encode() for text in texts], NearDuplicates())
-    found: dict[str, NDArray[np.bool_]] = {}
-    rules = {"compared": NearDuplicates(min_similarity=0.0), "found": NearDuplicates()}
-    for name, near in rules.items():
-        # Pair by pair, so that no third document connects or shadows one.
-        hits = np.zeros(len(pairs), np.bool_)
-        for number in range(len(pairs)):
-            of_pair = signatures[2 * number : 2 * number + 2]
-            rows = band_rows(of_pair, 0, near)
-            keys, documents = rows["key"].copy(), rows["document"].astype(np.int64)
-            order = np.argsort(documents, kind="stable")
-            hits[number] = len(edges_of(keys[order], documents[order], lambda n, s=of_pair: s[n], near)) > 0
-        found[name] = hits
+    signatures = signatures_of([text.encode() for text in texts], near)
+    rows = band_rows(signatures, 0, near)
+    keys = rows["key"].reshape(-1, near.bands)
+    compared = (keys[0::2] == keys[1::2]).any(axis=1)
+    agreeing = (signatures[0::2] == signatures[1::2]).sum(axis=1)
+    found = compared & (agreeing >= near.agreeing_places)
+    chances = np.array([near.found(round(s, 3)) for s in exact])
     print(f"{len(pairs):,} pairs; share of them, measured and by formula\n")
     print(f"{'similarity':<12}{'pairs':>8}{'compared':>10}{'formula':>9}{'found':>8}{'formula':>9}{'worst':>8}")
     for low, high in pairwise(BINS):
         inside = (exact >= low) & (exact < high)
         if not inside.any():
             continue
-        formulas = [float(np.mean([f(s) for s in exact[inside]])) for f in (rules["found"].compared, _memo(rules))]
-        measured = [float(found[name][inside].mean()) for name in rules]
+        formulas = [float(np.mean([near.compared(s) for s in exact[inside]])), float(chances[inside].mean())]
+        measured = [float(compared[inside].mean()), float(found[inside].mean())]
         worst = max(abs(a - b) for a, b in zip(measured, formulas, strict=True))
         print(
             f"{low:.2f}–{high:.2f}   {inside.sum():>8,}{measured[0]:>10.3f}{formulas[0]:>9.3f}"
             f"{measured[1]:>8.3f}{formulas[1]:>9.3f}{100 * worst:>6.1f} p"
         )
-    chances = np.array([_memo(rules)(s) for s in exact])
-    hits = found["found"]
+    edges = edges_of(rows["key"].copy(), rows["document"].astype(np.int64), lambda which: signatures[which], near)
+    drawn = np.random.default_rng(3).permutation(len(edges))[:3000]
+    all_found = np.array([similarity(texts[a], texts[b]) for a, b in edges[drawn].tolist()])
     for least in (0.7, 0.65, 0.6):
-        expected = chances[exact >= least].sum() / chances.sum()
-        measured_share = np.mean(exact[hits] >= least)
-        print(f"precision: of the found, similarity ≥ {least}: {measured_share:.3f}, formula {expected:.3f}")
-
-
-_CHANCES: dict[int, float] = {}
-
-
-def _memo(rules: dict[str, object]):  # type: ignore[no-untyped-def]
-    """`found`, remembered to three places: it is a polynomial of degree 112."""
-    near = rules["found"]
-
-    def chance(s: float) -> float:
-        key = round(s * 1000)
-        if key not in _CHANCES:
-            _CHANCES[key] = near.found(key / 1000)  # type: ignore[attr-defined]
-        return _CHANCES[key]
-
-    return chance
+        of_pairs, expected = np.mean(exact[found] >= least), chances[exact >= least].sum() / chances.sum()
+        print(
+            f"precision, similarity ≥ {least}: {of_pairs:.3f} of the pairs found, formula {expected:.3f}; "
+            f"{np.mean(all_found >= least):.3f} of {len(drawn):,} of all {len(edges):,} edges"
+        )
 
 
 def memory(documents: int) -> None:

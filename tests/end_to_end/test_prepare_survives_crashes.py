@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ..tokens.material import near_texts, texts, write_jsonl
+from ..tokens.material import texts, write_jsonl
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -30,9 +30,9 @@ def place(tmp_path: Path) -> Iterator[Path]:
         yield Path(directory)
 
 
-def run(mode: str, place: Path, *, step: int = 1, twin: bool = False, near: bool = False) -> dict[str, Any]:
+def run(mode: str, place: Path, *, step: int = 1, twin: bool = False) -> dict[str, Any]:
     place.mkdir(exist_ok=True)
-    source = write_jsonl(place / "a.jsonl", [*texts(36), *near_texts(2)] if near else texts(40))
+    source = write_jsonl(place / "a.jsonl", texts(40))
     command = [
         sys.executable,
         "-m",
@@ -42,8 +42,7 @@ def run(mode: str, place: Path, *, step: int = 1, twin: bool = False, near: bool
         str(place / "work"),
         str(step),
     ]
-    command += [name for name, wanted in (("twin", twin), ("near", near)) if wanted]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=False)
+    done = subprocess.run([*command, *(["twin"] if twin else [])], cwd=REPOSITORY, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)
 
@@ -52,14 +51,6 @@ def test_killed_at_every_durable_operation_prepare_goes_on_to_the_same_bytes(pla
     report = run("kill", place)
     assert report["operations"] > 150
     assert report["ends"] == {"-9": report["operations"]}
-    assert report["failed"] == report["differing"] == []
-
-
-@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
-def test_killed_while_it_looks_for_near_duplicates_prepare_goes_on_to_the_same_bytes(place: Path, step: int) -> None:
-    report = run("kill", place, step=step, near=True)
-    assert report["operations"] > 300
-    assert set(report["ends"]) == {"-9"}
     assert report["failed"] == report["differing"] == []
 
 

@@ -38,6 +38,7 @@ def prepare(
     language: str = "en",
     near_duplicates: Literal["off", "drop", "split"] = "off",
     min_similarity: float = 0.7,
+    against: Annotated[list[Path] | None, Parameter(negative=())] = None,
     keep_rejected: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     face: Face = PEOPLE,
@@ -87,6 +88,8 @@ def prepare(
         validation split, off does not look.
     min_similarity
         Share of common runs of five words from which on two texts are near-duplicates.
+    against
+        A finished store: texts that it holds, and with --near-duplicates near copies of them, are left out. Repeatable.
     keep_rejected
         Write what filters drop to STORE/rejected/REASON.jsonl, to be looked at with show --rejected REASON.
     dry_run
@@ -135,6 +138,7 @@ def prepare(
             errors=errors,
             steps=cleaning,
             near_duplicates=near_named(near_duplicates, min_similarity),
+            against=against or (),
             keep_rejected=keep_rejected,
             progress=heard,
         )

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.inputs import TextSource, discover
@@ -59,6 +59,9 @@ from batchwright.tokens.shard import dtype_for
 from batchwright.tokens.store import INPUTS, PROVENANCE_FILE, TOKENIZER, TokenStore
 from batchwright.tokens.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from batchwright.tokens.against import OtherStore
+
 PARTITION_BYTES = 32 * MiB
 
 Phase = Literal["naming", "tokenizing", "selecting", "assembling", "finished", "found finished"]
@@ -84,6 +87,7 @@ class _Build:
     settings: PrepareSettings
     partition_bytes: int
     keep_rejected: bool
+    against: "Sequence[OtherStore]"
     progress: Callable[[Progress], None]
     began: float = field(default_factory=time.time)
 
@@ -233,7 +237,7 @@ class _Build:
 
     def _assemble(self, partials: Sequence[Partial], tally: Tally) -> list[ShardEntry]:
         self.progress(Progress(phase="selecting", done=0, total=1))
-        fates = self.settings.selection.write(self.work, partials, tally, self._roots(partials))
+        fates = self.settings.selection.write(self.work, partials, tally, self._roots(partials), self.against)
         tally.check()
         if not tally.kept.documents:
             reasons = ", ".join(f"{amount.documents:,} {reason}" for reason, amount in sorted(tally.dropped.items()))
@@ -262,7 +266,9 @@ class _Build:
             return None
         from batchwright.tokens.near import BANDS, SIGNATURES, Part, find_roots  # numba: 0.4 s
 
-        parts = [
+        near = self.settings.near_duplicates
+        parts = [part for other in self.against for part in other.parts(self.executor, self.work, near)]
+        parts += [
             Part(
                 name=partial.key,
                 documents=partial.documents,
@@ -271,7 +277,7 @@ class _Build:
             )
             for partial in partials
         ]
-        return find_roots(self.executor, self.work, parts, self.settings.near_duplicates)
+        return find_roots(self.executor, self.work, parts, near)
 
     def _move(self, key: str, name: str, kinds: Iterable[str]) -> None:
         """Give a shard its name. After a crash some already have theirs; the job's record says that they are this
@@ -334,6 +340,7 @@ def prepare_store(
     near_duplicates: NearDuplicates | None = None,
     partition_bytes: int = PARTITION_BYTES,
     keep_rejected: bool = False,
+    against: Sequence[Path | str] = (),
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
     """Read, clean, deduplicate and tokenize sources into a store at `out`; continue where an earlier call was
@@ -341,7 +348,8 @@ def prepare_store(
 
     `validation_fraction` is of documents; `seed` names the validation split; a shard holds at most `shard_tokens`
     tokens (a longer document is a shard alone); `steps` are the cleaning; `near_duplicates` says what counts as one
-    and what is done about it (None: they are not looked for); `partition_bytes` is how much input one task
+    and what is done about it (None: they are not looked for); `against` are finished stores whose documents count as
+    earlier, so that what they hold is left out here; `partition_bytes` is how much input one task
     reads, and changes no byte of the store; neither does `keep_rejected`, which writes the documents that steps drop to
     rejected/REASON.jsonl.
 
@@ -349,6 +357,11 @@ def prepare_store(
     second writer), ResourceError (disk full; free some space and call again), CorruptDataError (unfinished work that is
     not what was written).
     """
+    others: list[OtherStore] = []
+    if against:
+        from batchwright.tokens.against import OtherStore as Other  # numba: 0.4 s, only where there is one
+
+        others = [Other.open(store, near_duplicates) for store in against]
     return _Build(
         sources=sources,
         out=Path(out).absolute(),  # workers elsewhere have another working directory
@@ -361,9 +374,11 @@ def prepare_store(
             shard_tokens=shard_tokens,
             steps=steps,
             near_duplicates=near_duplicates,
+            against=[other.store.fingerprint for other in others],
         ),
         partition_bytes=partition_bytes,
         keep_rejected=keep_rejected,
+        against=others,
         progress=progress or (lambda _: None),
     ).run()
 

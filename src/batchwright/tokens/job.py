@@ -35,6 +35,7 @@ class PrepareSettings:
     shard_tokens: int = 2**27
     steps: Sequence[Step] = DEFAULT_STEPS
     near_duplicates: NearDuplicates | None = None
+    against: Sequence[str] = ()  # fingerprints of the stores whose documents come first
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.validation_fraction < 1.0:
@@ -47,7 +48,10 @@ class PrepareSettings:
     @property
     def selection(self) -> Selection:
         return Selection(
-            seed=self.seed, validation_fraction=self.validation_fraction, near_duplicates=self.near_duplicates
+            seed=self.seed,
+            validation_fraction=self.validation_fraction,
+            near_duplicates=self.near_duplicates,
+            against=tuple(self.against),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -60,6 +64,7 @@ class PrepareSettings:
             "steps": [step_to_json(step) for step in self.steps],
             "validation_fraction": self.validation_fraction,
             # Said only where it is so: stores made without it keep their fingerprint.
+            **({"against": list(self.against)} if self.against else {}),
             **({"near_duplicates": self.near_duplicates.to_json()} if self.near_duplicates else {}),
         }
 

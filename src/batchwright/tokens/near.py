@@ -24,10 +24,13 @@ from batchwright.documents.clusters import BAND_ROW, EDGE, band_rows, edges_of, 
 from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.signatures import signatures_of
 from batchwright.foundation.array_file import ArrayFile, ArrayFileWriter
+from batchwright.foundation.errors import CorruptDataError
 from batchwright.foundation.execution import Executor, Manifest, Task
+from batchwright.tokens.shard import seal_of
 
 COMPARE = "batchwright.tokens.near:compare_range"
 JOIN = "batchwright.tokens.near:join_edges"
+WRITE_BANDS = "batchwright.tokens.near:write_bands"
 SIGNATURES, BANDS, EDGES, ROOTS = "signatures", "bands", "edges", "roots"
 RUN_ROWS = 2**20  # 12 MiB, sorted at once
 RANGE_ROWS = 2**21  # 48 MiB as keys and documents, thrice that while they are sorted
@@ -98,6 +101,20 @@ class BandWriter:
         run = self._run[: self._filled]
         self._writer.append(run[np.argsort(run["key"], kind="stable")])
         self._filled = 0
+
+
+def write_bands(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
+    """The task: write PREFIX.bands of signatures that are there already, a shard's."""
+    settings = NearDuplicates.from_json(parameters["settings"])
+    file = ArrayFile.open(Path(parameters[SIGNATURES]), SIGNATURES, "<u4")
+    if seal_of(file) != parameters["seal"]:
+        raise CorruptDataError("the file is not the one that the manifest lists", where=str(file.path))
+    file.verify()
+    signatures = file.array.reshape(-1, settings.permutations)
+    with BandWriter(prefix, settings) as bands:
+        for first in range(0, len(signatures), RUN_ROWS // settings.bands + 1):
+            bands.append(signatures[first : first + RUN_ROWS // settings.bands + 1])
+    return {}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,7 @@ def prepare(
     errors: ErrorPolicy = "strict",
     steps: Sequence[Step] = DEFAULT_STEPS,
     near_duplicates: NearDuplicates | None = None,
+    against: Sequence[Path] = (),
     keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
@@ -66,6 +67,7 @@ def prepare(
             errors=errors,
             steps=steps,
             near_duplicates=near_duplicates,
+            against=against,
             keep_rejected=keep_rejected,
             progress=progress,
         )
