@@ -10,6 +10,7 @@ from batchwright.cli.paint import paint_grid, paint_section, paint_warning
 from batchwright.documents.inputs import TextSource
 from batchwright.foundation.units import format_bytes, format_count
 from batchwright.tokens.build import Progress
+from batchwright.tokens.infilling import Infilling
 from batchwright.workflows.corpus import write_pages
 from batchwright.workflows.prepare import mostly_dropped, near_named, rehearse_text, steps_named, summary
 from batchwright.workflows.prepare import prepare as prepare_text
@@ -39,6 +40,8 @@ def prepare(
     near_duplicates: Literal["off", "drop", "split"] = "off",
     min_similarity: float = 0.7,
     against: Annotated[list[Path] | None, Parameter(negative=())] = None,
+    fim: float = 0.0,
+    fim_spm: float = 0.5,
     keep_rejected: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     face: Face = PEOPLE,
@@ -90,6 +93,10 @@ def prepare(
         Share of common runs of five words from which on two texts are near-duplicates.
     against
         A finished store: texts that it holds, and with --near-duplicates near copies of them, are left out. Repeatable.
+    fim
+        Share of the documents stored as prefix, suffix and middle, for a model that fills in (docs/augmentation.md).
+    fim_spm
+        Of these, the share whose suffix comes first.
     keep_rejected
         Write what filters drop to STORE/rejected/REASON.jsonl, to be looked at with show --rejected REASON.
     dry_run
@@ -139,6 +146,7 @@ def prepare(
             steps=cleaning,
             near_duplicates=near_named(near_duplicates, min_similarity),
             against=against or (),
+            infilling=Infilling(rate=fim, spm_share=fim_spm) if fim else None,
             keep_rejected=keep_rejected,
             progress=heard,
         )

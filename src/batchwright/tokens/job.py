@@ -20,6 +20,7 @@ from batchwright.documents.refusals import ErrorPolicy
 from batchwright.foundation.errors import CorruptDataError, InputError
 from batchwright.foundation.files import translated
 from batchwright.foundation.fingerprint import hash_file
+from batchwright.tokens.infilling import Infilling
 from batchwright.tokens.partial import step_to_json
 from batchwright.tokens.selection import Selection
 from batchwright.tokens.tokenizer import Tokenizer
@@ -36,6 +37,7 @@ class PrepareSettings:
     steps: Sequence[Step] = DEFAULT_STEPS
     near_duplicates: NearDuplicates | None = None
     against: Sequence[str] = ()  # fingerprints of the stores whose documents come first
+    infilling: Infilling | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.validation_fraction < 1.0:
@@ -66,6 +68,7 @@ class PrepareSettings:
             # Said only where it is so: stores made without it keep their fingerprint.
             **({"against": list(self.against)} if self.against else {}),
             **({"near_duplicates": self.near_duplicates.to_json()} if self.near_duplicates else {}),
+            **({"infilling": asdict(self.infilling)} if self.infilling else {}),
         }
 
 

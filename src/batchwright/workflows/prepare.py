@@ -23,6 +23,7 @@ from batchwright.foundation.randomness import key
 from batchwright.foundation.units import MiB, parse_count
 from batchwright.tokens.bpe import train_bpe
 from batchwright.tokens.build import Progress, prepare_store
+from batchwright.tokens.infilling import Infilling
 from batchwright.tokens.store import TokenStore
 from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file, open_tokenizer, split_pattern
 from batchwright.workflows.engines import EngineName, engine_named
@@ -49,6 +50,7 @@ def prepare(
     steps: Sequence[Step] = DEFAULT_STEPS,
     near_duplicates: NearDuplicates | None = None,
     against: Sequence[Path] = (),
+    infilling: Infilling | None = None,
     keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
@@ -68,6 +70,7 @@ def prepare(
             steps=steps,
             near_duplicates=near_duplicates,
             against=against,
+            infilling=infilling,
             keep_rejected=keep_rejected,
             progress=progress,
         )
