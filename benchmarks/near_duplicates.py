@@ -31,6 +31,7 @@ from benchmarks.rivals import datatrove_signatures
 
 PART_DOCUMENTS = 100_000
 RATES = (0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1)
+SEEDS = 8
 BINS = (0.45, 0.55, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
 
 
@@ -107,18 +108,22 @@ def recall(directory: Path, copies: int) -> None:
     from batchwright.documents.near_duplicates import NearDuplicates
     from batchwright.documents.signatures import signatures_of
 
-    near = NearDuplicates()
     pairs = list(injected(directory, copies))
     exact = np.array([similarity(*pair) for pair in pairs])
     texts = [text for pair in pairs for text in pair]
-    signatures = signatures_of([text.encode() for text in texts], near)
-    rows = band_rows(signatures, 0, near)
-    keys = rows["key"].reshape(-1, near.bands)
-    compared = (keys[0::2] == keys[1::2]).any(axis=1)
-    agreeing = (signatures[0::2] == signatures[1::2]).sum(axis=1)
-    found = compared & (agreeing >= near.agreeing_places)
+    # Real texts share phrases, so what a few orders do with those moves thousands of pairs together: several seeds.
+    shares = np.zeros((2, len(pairs)))
+    for seed in range(SEEDS):
+        near = NearDuplicates(seed=seed)
+        signatures = signatures_of([text.encode() for text in texts], near)
+        rows = band_rows(signatures, 0, near)
+        keys = rows["key"].reshape(-1, near.bands)
+        compared = (keys[0::2] == keys[1::2]).any(axis=1)
+        agreeing = (signatures[0::2] == signatures[1::2]).sum(axis=1)
+        shares += [compared / SEEDS, (compared & (agreeing >= near.agreeing_places)) / SEEDS]
+    compared, found = shares
     chances = np.array([near.found(round(s, 3)) for s in exact])
-    print(f"{len(pairs):,} pairs; share of them, measured and by formula\n")
+    print(f"{len(pairs):,} pairs, {SEEDS} seeds; share of them, measured and by formula\n")
     print(f"{'similarity':<12}{'pairs':>8}{'compared':>10}{'formula':>9}{'found':>8}{'formula':>9}{'worst':>8}")
     for low, high in pairwise(BINS):
         inside = (exact >= low) & (exact < high)
@@ -135,7 +140,7 @@ def recall(directory: Path, copies: int) -> None:
     drawn = np.random.default_rng(3).permutation(len(edges))[:3000]
     all_found = np.array([similarity(texts[a], texts[b]) for a, b in edges[drawn].tolist()])
     for least in (0.7, 0.65, 0.6):
-        of_pairs, expected = np.mean(exact[found] >= least), chances[exact >= least].sum() / chances.sum()
+        of_pairs, expected = found[exact >= least].sum() / found.sum(), chances[exact >= least].sum() / chances.sum()
         print(
             f"precision, similarity ≥ {least}: {of_pairs:.3f} of the pairs found, formula {expected:.3f}; "
             f"{np.mean(all_found >= least):.3f} of {len(drawn):,} of all {len(edges):,} edges"
