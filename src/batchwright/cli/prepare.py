@@ -17,6 +17,7 @@ from batchwright.foundation.errors import RecipeError, UsageError
 from batchwright.foundation.units import format_bytes, format_count
 from batchwright.recipe import load_text_recipe
 from batchwright.tokens.build import Progress
+from batchwright.tokens.infilling import Infilling
 from batchwright.tokens.prepare_recipe import PrepareRecipe
 from batchwright.workflows.corpus import write_pages
 from batchwright.workflows.prepare import mostly_dropped, rehearse_text, steps_named, summary
@@ -45,6 +46,8 @@ def prepare(
     clean: Literal["none", "repairs", "fineweb", "gopher", "c4", "code"] | None = None,
     steps: Path | None = None,
     language: str | None = None,
+    fim: float | None = None,
+    fim_spm: float | None = None,
     keep_rejected: Annotated[bool | None, Parameter(negative=())] = None,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     face: Face = PEOPLE,
@@ -94,6 +97,11 @@ def prepare(
         A TOML file of [[step]] tables instead: your own filters and thresholds.
     language
         Of the text, by default en: sets stop words, and whether words are spaced (zh, ja, th are not).
+    fim
+        Share of the documents stored as prefix, suffix and middle, for a model that fills in (docs/augmentation.md); by
+        default none.
+    fim_spm
+        Of these, the share whose suffix comes first; by default half.
     keep_rejected
         Write what filters drop to STORE/rejected/REASON.jsonl, to be looked at with show --rejected REASON.
     dry_run
@@ -107,9 +115,11 @@ def prepare(
         "seed": seed,
         "clean": clean,
         "language": language,
+        "fim": fim,
+        "fim_spm": fim_spm,
         "keep_rejected": keep_rejected,
     }
-    origin = {"name": name, "text_column": text_column, "licence": licence}
+    origin: dict[str, Any] = {"name": name, "text_column": text_column, "licence": licence}
     wanted, out = _wanted(sources or [], out, set or (), flags, origin, steps)
     job: dict[str, Any] = {
         "tokenizer": wanted.tokenizer,
@@ -144,6 +154,7 @@ def prepare(
             engine=engine,
             ray_address=ray_address,
             validation_fraction=wanted.validation,
+            infilling=Infilling(rate=wanted.fim, spm_share=wanted.fim_spm) if wanted.fim else None,
             keep_rejected=wanted.keep_rejected,
             progress=heard,
         )
@@ -175,7 +186,7 @@ def _wanted(
     out: Path | None,
     settings: Sequence[str],
     flags: Mapping[str, Any],
-    origin: Mapping[str, str | None],
+    origin: Mapping[str, Any],
     steps: Path | None,
 ) -> tuple[PrepareRecipe, Path]:
     """What is to be done and where, from the recipe if the words are one, the environment and what was typed."""
@@ -195,7 +206,7 @@ def _wanted(
     loaded = load_text_recipe(file, settings=settings, flags=laid)
     wanted = loaded.prepare or PrepareRecipe()
     if typed:
-        wanted = replace(wanted, sources=(TextSource(**{"name": "text", **said}, paths=tuple(words)),))
+        wanted = replace(wanted, sources=(TextSource(paths=tuple(words), **{"name": "text", **said}),))
     if not wanted.sources and file is None:
         raise UsageError("nothing to prepare is named", remedy="batchwright prepare TEXT --out STORE")
     if not wanted.sources:

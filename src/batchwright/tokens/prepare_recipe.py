@@ -34,6 +34,8 @@ class PrepareRecipe:
     clean: Literal["none", "repairs", "fineweb", "gopher", "c4", "code"] = "none"  # a preset of steps
     steps: tuple[dict[str, Any], ...] = ()  # [[prepare.steps]] instead: each a name and its own settings
     language: str = "en"  # of the text: stop words, and whether words are spaced
+    fim: float = 0.0  # share of the documents cut for filling in the middle
+    fim_spm: float = 0.5  # of these, the share whose suffix comes first
     keep_rejected: bool = False  # write what steps drop beside the store; changes no byte of it
 
     def __post_init__(self) -> None:
