@@ -51,6 +51,15 @@ class OtherStore:
     def documents(self) -> int:
         return self.store.document_count
 
+    def name_of(self, document: int) -> str:
+        """STORE:PATH@OFFSET of a document, counted over all its splits."""
+        for split in self.store.splits.values():
+            if document < split.document_count:
+                origin = self.store.provenance(split.name, document)
+                return f"{self.store.directory.name}:{origin.path}@{origin.offset}"
+            document -= split.document_count
+        raise AssertionError("there is no such document")
+
     def ids(self) -> Iterator[NDArray[np.uint64]]:
         """The ids of its documents, shard by shard, as pairs."""
         for shard in (shard for split in self.store.splits.values() for shard in split.shards):
