@@ -4,6 +4,7 @@ CONSTRAINTS ?= constraints.txt
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TORTURE ?= .torture
 
 .PHONY: help setup demo test check bench torture adapters clean
 
@@ -38,8 +39,9 @@ check: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
+# Interrupted, it goes on with what is left of the kills of `train`.
 torture: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow --timeout 7200 -o addopts="-q --strict-markers --strict-config -p no:cacheprovider"
+	BATCHWRIGHT_TORTURE=$(TORTURE) $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow --timeout 7200 -o addopts="-q --strict-markers --strict-config -p no:cacheprovider"
 
 # Named ones only: make adapters ADAPTERS="torchdata megatron"
 adapters: setup

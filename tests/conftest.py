@@ -25,3 +25,11 @@ def gpt2_tokenizer_file() -> Path:
     if not file.exists():
         pytest.skip("GPT-2's vocabulary is not beside this checkout (../shared/data/gpt2/tokenizer.json)")
     return file
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The long programmes say what they did: `record_property("tally", …)` reaches this from any worker."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "tally":
+                terminalreporter.write_line(f"{value}")

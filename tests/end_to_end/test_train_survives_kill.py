@@ -1,102 +1,91 @@
-"""Kill −9 at any moment, resume, again and again: the loss curve and the weights are those of an undisturbed run, bit
-for bit. Kills fall anywhere: before the first step, in a step, between the log and its checkpoint, inside a checkpoint.
+"""Kill −9 at any moment, start again, and again: the loss curve and the weights are those of an undisturbed run, bit
+for bit. Kills fall anywhere: before the first step, in a step, between the log and its checkpoint, inside a checkpoint,
+while the report is written; half of them at random moments, half at one of the durable operations.
 """
 
-import random
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from batchwright.training.run_log import read_log, without_measured
+import batchwright
+from tests.cli.test_train_runs import events_of
+from tests.end_to_end.train_kills import KILLED, Nursery, Tally, differing, remains, train_with_kills
+from tests.end_to_end.train_nursery import STEPS
+
+pytestmark = pytest.mark.xdist_group("runs of train that are killed")  # one nursery for all
+
+KILLS_OF_A_ROUND = 25
 
 
-class Nursery:
-    """Starts training runs in fresh processes and kills them."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._in, self._out = process.stdin, process.stdout
-
-    def train(self, run: Path, *, kill_after_seconds: float | None = None) -> int:
-        """Exit code of a run in that directory: 0 finished, −9 killed."""
-        print(-1.0 if kill_after_seconds is None else kill_after_seconds, run, file=self._in, flush=True)
-        return int(self._out.readline())
-
-
-@contextmanager
-def nursery(store: Path, twin: str = "as-built") -> Iterator[Nursery]:
-    command = [sys.executable, "-m", "tests.end_to_end.train_nursery", str(store), twin]
-    root = Path(__file__).resolve().parents[2]
-    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Nursery(process)
-        assert process.stdin is not None
-        process.stdin.close()
+def test_twenty_five_kills_leave_no_trace(starter: Nursery, tmp_path: Path) -> None:
+    run = tmp_path / "killed"
+    tally = train_with_kills(starter, run, KILLS_OF_A_ROUND, seed=1)
+    assert len(tally.lengths) >= 5  # else the kills fell before the first step, and nothing was tested
+    assert tally.at_operations.total() >= 10
+    whole = remains(starter.whole)
+    assert differing(remains(run), whole) == []
+    assert {record["kind"] for record in whole["curve"]} == {"step", "evaluation", "spike"}
+    assert whole["newest"] == f"step-{STEPS}"
+    assert whole["left over"] == []
+    assert {path.name for path in (run / "checkpoints").iterdir()} >= {f"step-{n}" for n in (10, 20, 30, 40)}
+    assert "killed, or still running" in (run / "report.md").read_text(encoding="utf-8")
+    shown, wanted = shown_by_tensorboard(run), shown_by_tensorboard(starter.whole)
+    assert [step for step, _ in shown] == list(range(1, STEPS + 1))
+    assert shown == wanted
 
 
-def curve(run: Path) -> list[dict[str, object]]:
-    return without_measured(read_log(run / "metrics.jsonl"))
+@pytest.mark.parametrize("twin", ["log-not-cut", "named-early"])
+def test_a_broken_trainer_is_caught(starter: Nursery, tmp_path: Path, twin: str) -> None:
+    moments = range(60, len(starter.operations) // 3, 17)
+    assert any(not survives(starter, tmp_path / str(at), at, twin=twin) for at in moments)
 
 
-def final_tensors(run: Path) -> list[bytes]:
-    return [(run / "checkpoints" / "step-40" / f"{name}.safetensors").read_bytes() for name in ("model", "optimizer")]
+def survives(starter: Nursery, run: Path, at_operation: int, *, twin: str) -> bool:
+    """Whether a run that is killed there and started again is the undisturbed one."""
+    assert starter.train(run, twin=twin, at_operation=at_operation).code == KILLED
+    return starter.train(run, twin=twin).code == 0 and not differing(remains(run), remains(starter.whole))
 
 
-def train_with_kills(starter: Nursery, run: Path, kills: int, *, within_seconds: float, seed: int) -> int:
-    """Kill so many runs at random moments, then let one finish. Returns at how many lengths of the log they were cut
-    off."""
-    moments = random.Random(seed)
-    lengths: set[int] = set()
-    for _ in range(kills):
-        code = starter.train(run, kill_after_seconds=moments.uniform(0, within_seconds))
-        assert code in (0, -9)
-        log = run / "metrics.jsonl"
-        if code == -9 and log.exists():
-            lengths.add(log.stat().st_size)
-    assert starter.train(run) == 0
-    return len(lengths)
-
-
-def undisturbed(starter: Nursery, run: Path) -> float:
-    """Make the run to compare with; returns its seconds."""
-    assert starter.train(run.with_name("first")) == 0  # so that the nursery's own start is not timed
-    begun = time.perf_counter()
-    assert starter.train(run) == 0
-    return time.perf_counter() - begun
-
-
-def test_any_number_of_kills_leaves_no_trace(tmp_path: Path) -> None:
-    with nursery(tmp_path / "store") as starter:
-        seconds = undisturbed(starter, tmp_path / "undisturbed")
-        killed = train_with_kills(starter, tmp_path / "killed", 25, within_seconds=seconds / 6, seed=1)
-    assert killed >= 5  # else the kills fell before the first step, and nothing was tested
-    assert curve(tmp_path / "killed") == curve(tmp_path / "undisturbed")
-    assert final_tensors(tmp_path / "killed") == final_tensors(tmp_path / "undisturbed")
-    leftovers = [path.name for path in (tmp_path / "killed" / "checkpoints").iterdir() if path.name.startswith(".")]
-    assert leftovers == []
-
-
-def test_a_trainer_that_does_not_cut_its_log_is_caught(tmp_path: Path) -> None:
-    with nursery(tmp_path / "store", "log-not-cut") as starter:
-        seconds = undisturbed(starter, tmp_path / "undisturbed")
-        train_with_kills(starter, tmp_path / "killed", 12, within_seconds=seconds / 2, seed=2)
-    assert curve(tmp_path / "killed") != curve(tmp_path / "undisturbed")
+def shown_by_tensorboard(run: Path) -> list[tuple[int, float]]:
+    """(step, loss), by its own reader, which uses what NumPy deprecates."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return events_of(run / "tensorboard")["training/loss"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_a_thousand_kills_leave_no_trace(tmp_path: Path) -> None:
-    killed = 0
-    with nursery(tmp_path / "store") as starter:
-        seconds = undisturbed(starter, tmp_path / "undisturbed")
-        for number in range(40):
-            run = tmp_path / f"killed-{number}"
-            killed += train_with_kills(starter, run, 25, within_seconds=seconds / 6, seed=number)
-            assert curve(run) == curve(tmp_path / "undisturbed")
-            assert final_tensors(run) == final_tensors(tmp_path / "undisturbed")
-    assert killed >= 200
+def test_a_thousand_kills_leave_no_trace(
+    starter: Nursery, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Rounds of 25 kills, each in a run of its own. A round that is done is kept (see `kept_rounds`)."""
+    done, total, rounds = kept_rounds(tmp_path), Tally(), 0
+    while total.kills < 1000:
+        path, run = done / f"{rounds}.json", tmp_path / f"round-{rounds}"
+        if not path.exists():
+            tally = train_with_kills(starter, run, KILLS_OF_A_ROUND, seed=100 + rounds)
+            assert differing(remains(run), remains(starter.whole)) == [], run
+            path.write_text(json.dumps(tally.to_dict()), encoding="utf-8")
+        total.add(Tally.of(json.loads(path.read_text(encoding="utf-8"))))
+        rounds += 1
+    record_property("tally", f"kills of train: {total.describe()}, {rounds} runs, every one the undisturbed one")
+    for path in done.iterdir():  # the next call is a new one
+        path.unlink()
+
+
+def kept_rounds(otherwise: Path) -> Path:
+    """Where finished rounds lie, so that an interrupted programme goes on with what is left: in BATCHWRIGHT_TORTURE,
+    under a name that is another one as soon as a line of the code or of these tests is."""
+    digest = hashlib.sha256()
+    for source in (Path(batchwright.__file__).parent, Path(__file__).parent):
+        for path in sorted(source.rglob("*.py")):
+            digest.update(path.read_bytes())
+    home = Path(os.environ.get("BATCHWRIGHT_TORTURE") or otherwise)
+    place = home.resolve() / f"train-kills-{digest.hexdigest()[:12]}"
+    place.mkdir(parents=True, exist_ok=True)
+    return place

@@ -1,83 +1,165 @@
-"""A process that has imported everything; on every line `SECONDS RUN_DIRECTORY` it forks a training run, kills it with
-signal 9 after so many seconds (never, when negative), and prints its exit code.
+"""A process that has imported everything; for every line, a JSON object, it forks `batchwright train`, kills it with
+signal 9 where the line says, and answers with a JSON object: how it ended, and at which durable operation.
 
-Starting Python and torch takes seconds, a run of the test less than one: so twenty-five kills cost seconds instead of
-minutes. The forked child is a process of its own, which signal 9 ends like any other. (Forking is safe here: nothing
-before it starts a thread.) `log-not-cut` as second argument breaks the trainer on purpose: its log keeps what was
-written after the last checkpoint.
+    {"run": DIRECTORY, "words": [...], "after_seconds": null, "at_operation": null, "twin": ""}
+    {"code": -9, "operations": ["fsync"]}
+
+Starting Python and torch takes seconds, a run of the test less than one: so a hundred kills cost seconds instead of
+minutes. The forked child is a process of its own, which signal 9 ends like any other. (Forking is safe here: no thread
+lives before it.) The rule for spikes is made so strict that their records stand in the log, too.
+
+`twin` breaks the trainer on purpose: "log-not-cut" keeps in its log what was written after the last checkpoint,
+"named-early" gives a checkpoint its name before its content, "not-decided" goes back without having written down that
+it will.
 """
 
+import json
 import os
 import signal
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import xxhash
 
-from batchwright.model.config import ModelConfig
-from batchwright.sequences.index import SequenceIndex
-from batchwright.sequences.plan import Plan
+from batchwright.cli.main import main as batchwright
+from batchwright.foundation.files import write_atomic
+from batchwright.recipe import Recipe
+from batchwright.training import spikes
 from batchwright.training import trainer as training
-from batchwright.training.config import TrainingConfig
 from batchwright.training.run_log import RunLog
-from tests.training.counting_store import VOCABULARY, counting_indexes
+from batchwright.workflows import change_course, run_directory
+from tests.end_to_end.kill_points import KillPoint
 
-MODEL = ModelConfig(vocabulary_size=VOCABULARY, sequence_length=16, width=16, layers=1, heads=2, feed_forward_width=16)
-# 22 rows an epoch and 6 a step: the run passes through several epochs, and steps lie across their borders.
-TRAINING = TrainingConfig(
-    global_batch_size=6,
-    micro_batch_size=4,
-    sequence_length=16,
-    tokens=40 * 6 * 16,
-    learning_rate=1e-2,
-    evaluate_every_tokens=1_000,
-    checkpoint_every_tokens=2 * 6 * 16,
-    threads=1,
-)
+STEPS = 40
+# Seven rows a step: the run passes through epochs, and steps lie across their borders.
+RECIPE = """
+[data]
+store = "{store}"
+
+[model]
+vocabulary_size = 280
+width = 16
+layers = 1
+heads = 2
+feed_forward_width = 16
+
+[training]
+global_batch_size = 7
+micro_batch_size = 4
+sequence_length = 16
+tokens = 4480
+learning_rate = 1e-2
+evaluate_every_tokens = 1000
+evaluate_sequences = 8
+checkpoint_every_tokens = 224
+keep_every_tokens = 1120
+spike_deviations = 0.2
+spike_window_tokens = 2016
+threads = 1
+
+[run]
+samples = 1
+tensorboard = true
+"""
+UNEXPECTED = 99
 
 
 class UncutLog(RunLog):
-    """The broken twin."""
+    """A broken twin."""
 
     def __init__(self, path: Path, *, committed_bytes: int, committed_xxh3: str = "") -> None:
         content = path.read_bytes() if path.exists() else b""
         super().__init__(path, committed_bytes=len(content), committed_xxh3=xxhash.xxh3_128_hexdigest(content))
 
 
-def main(store: Path, twin: str) -> None:
-    train, validation = counting_indexes(store, documents=20)
-    config = TRAINING
-    if twin == "log-not-cut":
-        training.RunLog = UncutLog  # type: ignore[misc]
-        config = replace(TRAINING, checkpoint_every_tokens=20 * 6 * 16)  # so that most kills have something to replay
+def named_early() -> None:
+    """A broken twin: whoever looks finds a checkpoint as soon as its directory is made."""
+    honest = os.mkdir
+
+    def mkdir(path: Any, *arguments: Any, **named: Any) -> None:
+        honest(path, *arguments, **named)
+        place = Path(path)
+        if place.name.startswith(".step-"):
+            final = place.with_name(place.name.removeprefix(".").removesuffix(".partial"))
+            if not final.exists():
+                final.symlink_to(place, target_is_directory=True)
+
+    os.mkdir = mkdir
+
+
+def not_decided(run: Path, step: int, recipe: Recipe) -> None:
+    """A broken twin."""
+    write_atomic(run / run_directory.RECIPE_NAME, recipe.to_toml().encode())
+    run_directory.Checkpoints(run / run_directory.CHECKPOINTS_NAME).forget_after(step)
+
+
+def break_as(twin: str) -> None:
+    match twin:
+        case "":
+            pass
+        case "log-not-cut":
+            training.RunLog = UncutLog  # type: ignore[misc]
+        case "named-early":
+            named_early()
+        case "not-decided":
+            change_course.go_back = not_decided
+        case _:
+            raise ValueError(twin)
+
+
+def main(store: Path, place: Path) -> None:
+    spikes.LOSS_SHARE, spikes.NORM_FACTOR = 0.0, 1.0
+    recipe = place / "recipe.toml"
+    recipe.write_text(RECIPE.format(store=store), encoding="utf-8")
     torch.set_num_threads(1)
-    # Once for all children: hot loops compiled, and what torch imports only when it first steps.
-    train_in(store / "warm-up", replace(TRAINING, tokens=2 * 6 * 16), train, validation)
+    answers, silence = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    # Once for all children: hot loops compiled, and what is imported only when it is first used.
+    assert train(recipe, place / "warm-up", []) == 0
     for line in sys.stdin:
-        seconds, run = line.rstrip("\n").split(" ", 1)
-        pid = os.fork()
-        if pid == 0:
-            train_in(Path(run), config, train, validation)
-            os._exit(0)
-        if float(seconds) >= 0:
-            time.sleep(float(seconds))
-            os.kill(pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
-        _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        answer = attempt(recipe, place / "operations", **json.loads(line))
+        os.write(answers, json.dumps(answer).encode() + b"\n")
 
 
-def train_in(run: Path, config: TrainingConfig, train: SequenceIndex, validation: SequenceIndex) -> None:
-    training.Trainer(
-        model_config=MODEL,
-        training_config=config,
-        plan=Plan.of(train),
-        run_directory=run,
-        validation=validation,
-    ).run()
+def attempt(
+    recipe: Path,
+    note: Path,
+    *,
+    run: str,
+    words: list[str],
+    after_seconds: float | None,
+    at_operation: int | None,
+    twin: str,
+) -> dict[str, Any]:
+    """One child, to its end."""
+    note.unlink(missing_ok=True)
+    pid = os.fork()
+    if pid == 0:
+        code = UNEXPECTED
+        try:
+            break_as(twin)
+            point = KillPoint(at_operation or 0, note)
+            if at_operation is not None:
+                point.set()
+            code = train(recipe, Path(run), words)
+            note.write_text("\n".join(point.names), encoding="utf-8")
+        finally:
+            os._exit(code)
+    if after_seconds is not None:
+        time.sleep(after_seconds)
+        os.kill(pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
+    _, status = os.waitpid(pid, 0)
+    operations = note.read_text(encoding="utf-8").split("\n") if note.exists() else []
+    return {"code": os.waitstatus_to_exitcode(status), "operations": operations}
+
+
+def train(recipe: Path, run: Path, words: list[str]) -> int:
+    return batchwright(["train", str(recipe), "--out", str(run), *words])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

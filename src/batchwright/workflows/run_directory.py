@@ -1,11 +1,12 @@
 """What a run directory remembers beside its checkpoints: which positions its run skips, and a way back half gone.
 
     recipe.toml        the recipe of the run; its [data] skip holds for every later start, whatever recipe is given
-    going-back.json    only between the decision to go back to an earlier checkpoint and its end: the step, the recipe
+    going-back.json    only between the decision to go back to an earlier checkpoint and its end: the step, the recipe;
+                       step 0 is the beginning (`--fresh`)
 
 Guarantee: a decision is one atomic write; whoever finds `going-back.json` finishes what it says, so a kill at any
-moment leaves the run before the decision or after it. Price: later checkpoints are deleted: the way that they stand
-on can be trained again, bit for bit, but not looked up.
+moment leaves the run before the decision or after it. What was made of later checkpoints goes with them. Price: later
+checkpoints are deleted: the way that they stand on can be trained again, bit for bit, but not looked up.
 """
 
 import tomllib
@@ -13,10 +14,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from batchwright.foundation.errors import CorruptDataError, InputError
-from batchwright.foundation.files import WriterLock, read_json, translated, write_atomic, write_json
+from batchwright.foundation.files import (
+    TEMPORARY_SUFFIX,
+    WriterLock,
+    read_json,
+    sync_directory,
+    translated,
+    write_atomic,
+    write_json,
+)
 from batchwright.recipe import Recipe
 from batchwright.training.checkpoint_write import Checkpoints
-from batchwright.training.trainer import CHECKPOINTS_NAME
+from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME
+from batchwright.workflows.calls import CALLS_NAME
+from batchwright.workflows.sample import SAMPLES_NAME
 
 RECIPE_NAME = "recipe.toml"
 GOING_BACK_NAME = "going-back.json"
@@ -57,6 +68,15 @@ def checkpoint_of_step(run_directory: Path, step: int) -> Path:
 def go_back(run_directory: Path, step: int, recipe: Recipe) -> None:
     """Make `step` the newest checkpoint and `recipe` the run's: decided at once, then done."""
     checkpoint_of_step(run_directory, step)
+    _decide(run_directory, step, recipe)
+
+
+def begin_afresh(run_directory: Path, recipe: Recipe) -> None:
+    """Forget what was trained in this directory and by which calls, and make `recipe` the run's."""
+    _decide(run_directory, 0, recipe)
+
+
+def _decide(run_directory: Path, step: int, recipe: Recipe) -> None:
     with WriterLock(run_directory):
         write_json(run_directory / GOING_BACK_NAME, {"step": step, "recipe": recipe.to_toml()})
     finish_going_back(run_directory)
@@ -69,7 +89,20 @@ def finish_going_back(run_directory: Path) -> None:
         return
     with WriterLock(run_directory):
         value = read_json(decision)
-        Checkpoints(run_directory / CHECKPOINTS_NAME).forget_after(value["step"])
-        write_atomic(run_directory / RECIPE_NAME, value["recipe"].encode())
+        checkpoints = Checkpoints(run_directory / CHECKPOINTS_NAME)
+        checkpoints.forget_after(value["step"])
         with translated(decision):
+            if checkpoints.directory.is_dir():
+                sync_directory(checkpoints.directory)  # a power cut must not bring them back without the decision
+            for name in (SAMPLES_NAME, *((LOG_NAME, CALLS_NAME) if value["step"] == 0 else ())):
+                (run_directory / name).unlink(missing_ok=True)
+            write_atomic(run_directory / RECIPE_NAME, value["recipe"].encode())
             decision.unlink()
+            sync_directory(run_directory)
+
+
+def remove_unfinished(run_directory: Path) -> None:
+    """Delete the files that killed writers left behind. Only for the holder of the directory's lock."""
+    with translated(run_directory):
+        for path in run_directory.glob(f".*{TEMPORARY_SUFFIX}"):
+            path.unlink(missing_ok=True)

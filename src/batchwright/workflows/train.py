@@ -1,6 +1,5 @@
 """A recipe and a store become a run directory: the data is opened, the trainer runs, the recipe is kept beside it."""
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import InputError, ResourceError
-from batchwright.foundation.files import WriterLock, translated, write_atomic
+from batchwright.foundation.files import translated, write_atomic
 from batchwright.foundation.units import format_bytes
 from batchwright.planning.hardware import this_machine
 from batchwright.recipe import Recipe, SourceRecipe
@@ -25,15 +24,20 @@ from batchwright.training.run_log import read_log
 from batchwright.training.step import DivergedError, NoTargetsError, OutOfMemoryError, StepObserver
 from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, Record, RunResult, Trainer
 from batchwright.workflows.batch_documents import StoreTracer
-from batchwright.workflows.calls import CALLS_NAME, note_call
+from batchwright.workflows.calls import note_call
 from batchwright.workflows.data import open_index
 from batchwright.workflows.fitting import next_micro_batch
 from batchwright.workflows.gauges import gauge_of, peak_of_ranks
 from batchwright.workflows.hyper_parameters import hyper_parameter_rule
 from batchwright.workflows.machine import packages
 from batchwright.workflows.recipe_plan import plan_of
-from batchwright.workflows.run_directory import GOING_BACK_NAME, RECIPE_NAME, finish_going_back, recipe_of_run
-from batchwright.workflows.sample import SAMPLES_NAME
+from batchwright.workflows.run_directory import (
+    RECIPE_NAME,
+    begin_afresh,
+    finish_going_back,
+    recipe_of_run,
+    remove_unfinished,
+)
 
 _WEIGHT_AND_GRADIENT_BYTES, _MOMENT_BYTES = 8, 4  # per weight, fp32
 
@@ -160,6 +164,7 @@ def train(
             note_call(run_directory, event, call, **facts)
 
     def begin(step: int) -> None:
+        remove_unfinished(run_directory)
         write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
         note("begun", command=command, from_step=step, peak=peak, versions=packages(), ranks=ranks.size)
 
@@ -228,9 +233,6 @@ def claim(run_directory: Path, recipe: Recipe, *, fresh: bool = False) -> None:
             remedy="choose a directory that is empty or does not exist",
         )
     if fresh:
-        with WriterLock(run_directory), translated(run_directory):
-            shutil.rmtree(run_directory / CHECKPOINTS_NAME, ignore_errors=True)
-            for name in (GOING_BACK_NAME, LOG_NAME, CALLS_NAME, SAMPLES_NAME):
-                (run_directory / name).unlink(missing_ok=True)
+        begin_afresh(run_directory, recipe)
     if not (run_directory / RECIPE_NAME).exists():  # says whose the directory is, before anything else lies in it
         write_atomic(run_directory / RECIPE_NAME, recipe.to_toml().encode())
