@@ -7,6 +7,7 @@ count twice: before the first byte, and with half of them written.
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ SYSTEM_CALLS = ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir", "pwrit
 
 class KillPoint:
     """Kills this process with signal 9 before its durable operation number `at`, and leaves that one's name in `note`;
-    0: it lives, and `names` are all of them."""
+    0: it lives, and `names` are all of them. What `afterwards` does is done
+    when all its threads are dead, in a copy of the process; a pipe that it holds tells when that is over."""
 
-    def __init__(self, at: int, note: Path) -> None:
-        self._at, self._note, self._lock = at, note, threading.Lock()
+    def __init__(self, at: int, note: Path, *, afterwards: Callable[[], None] | None = None) -> None:
+        self._at, self._note, self._afterwards = at, note, afterwards
+        self._lock = threading.RLock()
         self.names: list[str] = []
 
     def before(self, name: str) -> None:
@@ -31,7 +34,18 @@ class KillPoint:
             self.names.append(name)
             if len(self.names) == self._at:
                 self._note.write_text(name, encoding="utf-8")
+                self._after_death(os.getpid())
                 os.kill(os.getpid(), signal.SIGKILL)
+
+    def _after_death(self, process: int) -> None:
+        if self._afterwards is None or os.fork() != 0:
+            return
+        while os.getppid() == process:
+            time.sleep(0.001)
+        try:
+            self._afterwards()
+        finally:
+            os._exit(0)
 
     def set(self) -> None:
         for name in SYSTEM_CALLS:

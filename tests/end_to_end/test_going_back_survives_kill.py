@@ -1,5 +1,6 @@
 """`train --skip FIRST:STOP --from-step N` and `train --fresh`, killed at their durable operations: whoever starts the
-run again, with the same words or with none, gets the run before the decision or the run after it, never a third.
+run again, with the same words or with none, gets the run before the decision or the run after it, never a third. Every
+other kill is a power cut.
 """
 
 import random
@@ -34,9 +35,10 @@ class Decision:
     before: dict[str, Any]
     after: dict[str, Any]
 
-    def killed_at(self, run: Path, at_operation: int, *, twin: str = "") -> None:
+    def killed_at(self, run: Path, at_operation: int, *, power_cut: bool) -> None:
         shutil.copytree(self.base, run)
-        assert self.starter.train(run, self.words, at_operation=at_operation, twin=twin).code == KILLED
+        seed = at_operation if power_cut else None
+        assert self.starter.train(run, self.words, at_operation=at_operation, power_cut=seed).code == KILLED
 
     def went_wrong(self, run: Path, *, bare: bool) -> list[str]:
         """Start again after a kill; what is neither as before nor as after. The same words always lead to the end."""
@@ -74,9 +76,9 @@ def decision(request: pytest.FixtureRequest, starter: Nursery, tmp_path_factory:
 
 
 def test_a_kill_leaves_the_run_before_the_decision_or_after_it(decision: Decision, tmp_path: Path) -> None:
-    for at in range(7, decision.operations, 16):
-        decision.killed_at(tmp_path / str(at), at)
-        wrong = decision.went_wrong(tmp_path / str(at), bare=at % 2 == 0)
+    for number, at in enumerate(range(7, decision.operations, 16)):
+        decision.killed_at(tmp_path / str(at), at, power_cut=number % 2 == 0)
+        wrong = decision.went_wrong(tmp_path / str(at), bare=number % 4 < 2)
         assert wrong == [], f"killed at operation {at}"
 
 
@@ -96,16 +98,19 @@ def test_a_way_back_that_is_not_decided_first_is_caught(starter: Nursery, tmp_pa
 def test_no_kill_at_all_leaves_a_third_run(
     decision: Decision, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """At every durable operation, started again both ways; and 100 pairs of kills, the second in the restart."""
+    """At every durable operation, started again both ways, by a kill and by a power cut; and 100 pairs of kills, the
+    second in the restart."""
     run, chance = tmp_path / "run", random.Random(0)
     singles = [(at, None) for at in range(1, decision.operations)]
     pairs = [(chance.randrange(1, decision.operations), chance.randrange(1, 60)) for _ in range(100)]
-    trials = [(*moments, bare) for moments in singles + pairs for bare in (False, True)]
-    for first, second, bare in trials:
+    trials = [(*moments, bare, cut) for moments in singles + pairs for bare in (False, True) for cut in (False, True)]
+    for first, second, bare, cut in trials:
         shutil.rmtree(run, ignore_errors=True)
-        decision.killed_at(run, first)
+        decision.killed_at(run, first, power_cut=cut)
         if second is not None:
             decision.starter.train(run, decision.bare if bare else decision.words, at_operation=second)
         wrong = decision.went_wrong(run, bare=bare)
-        assert wrong == [], f"killed at operations {first} and {second}, bare: {bare}"
-    record_property("tally", f"kills of train {decision.words}: {len(singles)} single, {len(pairs)} pairs, twice each")
+        assert wrong == [], f"killed at operations {first} and {second}, bare: {bare}, power cut: {cut}"
+    record_property(
+        "tally", f"kills of train {decision.words}: {len(singles)} single, {len(pairs)} pairs, four times each"
+    )

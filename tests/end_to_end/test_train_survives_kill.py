@@ -1,6 +1,7 @@
 """Kill −9 at any moment, start again, and again: the loss curve and the weights are those of an undisturbed run, bit
 for bit. Kills fall anywhere: before the first step, in a step, between the log and its checkpoint, inside a checkpoint,
-while the report is written; half of them at random moments, half at one of the durable operations.
+while the report is written; half of them at random moments, half at one of the durable operations. A power cut is a
+kill that takes with it what was not synced.
 """
 
 import hashlib
@@ -39,6 +40,14 @@ def test_twenty_five_kills_leave_no_trace(starter: Nursery, tmp_path: Path) -> N
     assert shown == wanted
 
 
+def test_a_run_that_is_killed_before_its_first_step_begins_again(starter: Nursery, tmp_path: Path) -> None:
+    for at in range(2, 14, 2):
+        run = tmp_path / str(at)
+        assert starter.train(run, at_operation=at).code == KILLED
+        assert starter.train(run, ["--steps", 1]).code == 0, f"killed at operation {at}: {starter.operations[at - 1]}"
+        assert remains(run)["left over"] == []
+
+
 @pytest.mark.parametrize("twin", ["log-not-cut", "named-early"])
 def test_a_broken_trainer_is_caught(starter: Nursery, tmp_path: Path, twin: str) -> None:
     moments = range(60, len(starter.operations) // 3, 17)
@@ -56,6 +65,22 @@ def shown_by_tensorboard(run: Path) -> list[tuple[int, float]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return events_of(run / "tensorboard")["training/loss"]
+
+
+def test_power_cuts_leave_no_trace(starter: Nursery, tmp_path: Path) -> None:
+    for at in range(40, len(starter.operations) // 4, len(starter.operations) // 40):
+        ending = starter.train(tmp_path / "cut", at_operation=at, power_cut=at)
+        assert ending.code in (0, KILLED), f"cut at operation {at}"
+    assert starter.train(tmp_path / "cut").code == 0
+    assert differing(remains(tmp_path / "cut"), remains(starter.whole)) == []
+
+
+def test_checkpoints_that_are_not_synced_are_caught(starter: Nursery, tmp_path: Path) -> None:
+    def starts_again(run: Path, at: int) -> bool:
+        assert starter.train(run, at_operation=at, power_cut=at, twin="files-not-synced").code == KILLED
+        return starter.train(run).code == 0
+
+    assert not all(starts_again(tmp_path / str(at), at) for at in range(60, 120, 7))
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ class Ending:
 
     code: int  # the command's; −9: killed
     operations: list[str]  # the one it was killed at, or all of them when they were counted and it was not killed
+    said: str  # the end of it
 
 
 class Nursery:
@@ -48,6 +49,7 @@ class Nursery:
         *,
         after_seconds: float | None = None,
         at_operation: int | None = None,
+        power_cut: int | None = None,
         twin: str = "",
     ) -> Ending:
         request = {
@@ -55,6 +57,7 @@ class Nursery:
             "words": [*map(str, words)],
             "after_seconds": after_seconds,
             "at_operation": at_operation,
+            "power_cut": power_cut,
             "twin": twin,
         }
         print(json.dumps(request), file=self._in, flush=True)

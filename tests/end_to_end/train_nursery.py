@@ -1,16 +1,17 @@
 """A process that has imported everything; for every line, a JSON object, it forks `batchwright train`, kills it with
 signal 9 where the line says, and answers with a JSON object: how it ended, and at which durable operation.
 
-    {"run": DIRECTORY, "words": [...], "after_seconds": null, "at_operation": null, "twin": ""}
-    {"code": -9, "operations": ["fsync"]}
+    {"run": DIRECTORY, "words": [...], "after_seconds": null, "at_operation": null, "power_cut": null, "twin": ""}
+    {"code": -9, "operations": ["fsync"], "said": "Error: …"}
 
 Starting Python and torch takes seconds, a run of the test less than one: so a hundred kills cost seconds instead of
 minutes. The forked child is a process of its own, which signal 9 ends like any other. (Forking is safe here: no thread
-lives before it.) The rule for spikes is made so strict that their records stand in the log, too.
+lives before it.) With a number as `power_cut` the kill takes with it what was not synced, by that chance. The rule for
+spikes is made so strict that their records stand in the log, too.
 
 `twin` breaks the trainer on purpose: "log-not-cut" keeps in its log what was written after the last checkpoint,
 "named-early" gives a checkpoint its name before its content, "not-decided" goes back without having written down that
-it will.
+it will, "files-not-synced" syncs directories alone.
 """
 
 import json
@@ -18,6 +19,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from batchwright.training import trainer as training
 from batchwright.training.run_log import RunLog
 from batchwright.workflows import change_course, run_directory
 from tests.end_to_end.kill_points import KillPoint
+from tests.end_to_end.power_cut import Unsynced
 
 STEPS = 40
 # Seven rows a step: the run passes through epochs, and steps lie across their borders.
@@ -98,7 +101,7 @@ def not_decided(run: Path, step: int, recipe: Recipe) -> None:
 
 def break_as(twin: str) -> None:
     match twin:
-        case "":
+        case "" | "files-not-synced":
             pass
         case "log-not-cut":
             training.RunLog = UncutLog  # type: ignore[misc]
@@ -115,13 +118,15 @@ def main(store: Path, place: Path) -> None:
     recipe = place / "recipe.toml"
     recipe.write_text(RECIPE.format(store=store), encoding="utf-8")
     torch.set_num_threads(1)
-    answers, silence = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
+    answers, said = os.dup(1), os.open(place / "said", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
     # Once for all children: hot loops compiled, and what is imported only when it is first used.
     assert train(recipe, place / "warm-up", []) == 0
     for line in sys.stdin:
+        os.ftruncate(said, 0)
         answer = attempt(recipe, place / "operations", **json.loads(line))
+        answer["said"] = os.pread(said, 2**16, 0).decode(errors="replace")[-2000:]
         os.write(answers, json.dumps(answer).encode() + b"\n")
 
 
@@ -133,16 +138,18 @@ def attempt(
     words: list[str],
     after_seconds: float | None,
     at_operation: int | None,
+    power_cut: int | None,
     twin: str,
 ) -> dict[str, Any]:
     """One child, to its end."""
     note.unlink(missing_ok=True)
+    over, held = os.pipe()  # held by the child, and by who follows it
     pid = os.fork()
     if pid == 0:
         code = UNEXPECTED
         try:
             break_as(twin)
-            point = KillPoint(at_operation or 0, note)
+            point = KillPoint(at_operation or 0, note, afterwards=power_cut_of(Path(run), power_cut, twin))
             if at_operation is not None:
                 point.set()
             code = train(recipe, Path(run), words)
@@ -153,8 +160,19 @@ def attempt(
         time.sleep(after_seconds)
         os.kill(pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
     _, status = os.waitpid(pid, 0)
+    os.close(held)
+    os.read(over, 1)
+    os.close(over)
     operations = note.read_text(encoding="utf-8").split("\n") if note.exists() else []
     return {"code": os.waitstatus_to_exitcode(status), "operations": operations}
+
+
+def power_cut_of(run: Path, seed: int | None, twin: str) -> Callable[[], None] | None:
+    if seed is None:
+        return None
+    unsynced = Unsynced(run, seed=seed, files_count=twin != "files-not-synced")
+    unsynced.set()
+    return unsynced.cut
 
 
 def train(recipe: Path, run: Path, words: list[str]) -> int:

@@ -31,6 +31,7 @@ from batchwright.workflows.sample import SAMPLES_NAME
 
 RECIPE_NAME = "recipe.toml"
 GOING_BACK_NAME = "going-back.json"
+UNFINISHED = f".*{TEMPORARY_SUFFIX}"  # names of files whose writer was killed
 
 
 def recipe_of_run(recipe: Recipe, run_directory: Path) -> Recipe:
@@ -104,5 +105,5 @@ def finish_going_back(run_directory: Path) -> None:
 def remove_unfinished(run_directory: Path) -> None:
     """Delete the files that killed writers left behind. Only for the holder of the directory's lock."""
     with translated(run_directory):
-        for path in run_directory.glob(f".*{TEMPORARY_SUFFIX}"):
+        for path in run_directory.glob(UNFINISHED):
             path.unlink(missing_ok=True)

@@ -33,6 +33,7 @@ from batchwright.workflows.machine import packages
 from batchwright.workflows.recipe_plan import plan_of
 from batchwright.workflows.run_directory import (
     RECIPE_NAME,
+    UNFINISHED,
     begin_afresh,
     finish_going_back,
     recipe_of_run,
@@ -224,7 +225,9 @@ def claim(run_directory: Path, recipe: Recipe, *, fresh: bool = False) -> None:
     with translated(run_directory):
         run_directory.mkdir(parents=True, exist_ok=True)
         ours = (run_directory / RECIPE_NAME).exists() or not any(
-            path for path in run_directory.iterdir() if path.name != ".lock"
+            path
+            for path in run_directory.iterdir()
+            if path.name != ".lock" and not path.match(UNFINISHED)  # the first call may have been killed
         )
     if not ours:
         raise InputError(
