@@ -47,8 +47,8 @@ def test_damage_of_any_kind_in_any_format_ends_in_our_own_errors(tmp_path: Path)
 
 def check_fuzzed(report: dict[str, Any], count: int) -> None:
     ends = report["ends"]
-    assert ends["skip: read"] == count
-    assert {end.split(": ")[1] for end in ends} == {"read", "InputError", "CorruptDataError"}
+    assert ends["skip: read"] + ends.get("skip: Column", 0) == count
+    assert {end.split(": ")[1] for end in ends} - {"Column"} == {"read", "InputError", "CorruptDataError"}
     assert report["bytes"] < MEMORY_BYTES
 
 
