@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from batchwright.documents.document import Document
 from batchwright.documents.filters.gopher_quality import GopherQuality
 from batchwright.documents.presets import PRESETS, preset, steps_from_file
 from batchwright.foundation.errors import InputError
@@ -18,8 +19,15 @@ def test_a_preset_travels_to_workers_and_back(name: str, language: str) -> None:
 
 
 def test_the_order_of_fineweb() -> None:
-    names = ["gopher_repetition", "gopher_quality", "c4_quality", "fineweb_quality", "personal_data"]
-    assert [step.name for step in preset("fineweb")] == names
+    repairs = ["mail", "html", "mojibake", "control_characters"]
+    filters = ["gopher_repetition", "gopher_quality", "c4_quality", "fineweb_quality", "personal_data"]
+    assert [step.name for step in preset("fineweb")] == repairs + filters
+
+
+@pytest.mark.parametrize("text", ["Plain prose.\n\nWith é, 中文 and a < b.\n", "for (i = 0; i < n; i++) {}\n"])
+def test_what_needs_no_repair_reaches_the_filters_as_it_is(text: str) -> None:
+    document = Document(text.encode(), 0, 0, 0)
+    assert all(step(document) is document for step in preset("repairs"))
 
 
 def test_a_file_lists_steps_with_thresholds(tmp_path: Path) -> None:

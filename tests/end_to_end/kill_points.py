@@ -30,6 +30,9 @@ class KillPoint:
 
     def before(self, name: str) -> None:
         """An operation is about to be done."""
+        thread = threading.current_thread()
+        if thread is not threading.main_thread():
+            name = f"{name} in thread {thread.name}"
         with self._lock:  # of two threads one is killed at the number, and the other does nothing more
             self.names.append(name)
             if len(self.names) == self._at:

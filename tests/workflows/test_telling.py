@@ -254,7 +254,7 @@ def test_the_tally_lists_every_reason_and_names_it() -> None:
     tally = {"read": amount, "kept": amount, "dropped": {"duplicate": amount, "unheard of": amount}, "edited": {}}
     grid = tell_tally(tally, Say("zh"))
     assert isinstance(grid, Grid)
-    assert [row[0] for row in grid.rows] == ["读入", "保留", "丢弃：与前文重复", "丢弃：unheard of"]
+    assert [row[0] for row in grid.rows] == ["读入", "保留", "丢弃：与前文重复 (duplicate)", "丢弃：unheard of"]
 
 
 def test_markdown_cannot_be_broken_by_what_it_holds() -> None:

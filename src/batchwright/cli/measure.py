@@ -1,4 +1,4 @@
-"""`batchwright measure coverage|noise|throughput|memory|sweep RECIPE`: observes by running, and says how sure it is."""
+"""`batchwright measure corpus|coverage|noise|throughput|memory|sweep`: observes by running, and says how sure it is."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,6 +8,8 @@ from cyclopts import App, Parameter
 from batchwright.cli.face import PEOPLE, Face
 from batchwright.cli.options import Settings, Sizes
 from batchwright.cli.paint import paint_section
+from batchwright.foundation.errors import UsageError
+from batchwright.foundation.files import translated
 from batchwright.recipe import load_recipe
 from batchwright.workflows.telling.batch_size import tell_memory, tell_noise, tell_throughput
 from batchwright.workflows.telling.sweep import tell_sweep
@@ -74,6 +76,48 @@ def coverage(
     if plot is not None:
         plot_coverage(result, plot)
     face.answer(result, paint_section(tell_coverage(result, face.say)), *([] if plot is None else [str(plot)]))
+
+
+@app.command
+def corpus(
+    store: Path,
+    /,
+    *,
+    split: str = "train",
+    sample: int = 2000,
+    seed: int = 0,
+    plot: Path | None = None,
+    face: Face = PEOPLE,
+) -> None:
+    """What a store holds: lengths of documents, sources and licences, languages, and why documents were dropped.
+
+    Parameters
+    ----------
+    store
+        A token store made by `batchwright prepare`.
+    split
+        train or validation.
+    sample
+        Of how many documents the language is guessed.
+    seed
+        Names which ones.
+    plot
+        A PNG file to draw.
+    """
+    from batchwright.tokens.store import TokenStore
+    from batchwright.workflows.corpus import corpus_facts
+    from batchwright.workflows.corpus_figure import plot_corpus
+    from batchwright.workflows.telling.corpus import tell_corpus
+
+    if sample < 1:
+        raise UsageError(f"--sample {sample}", remedy="a number of documents, 1 or more")
+    with face.progress(face.say("corpus.title")):
+        facts = corpus_facts(TokenStore.open(store), split=split, sample=sample, seed=seed)
+    if plot is not None:
+        with translated(plot):
+            plot_corpus(facts, plot)
+    sections = tell_corpus(facts, face.say)
+    face.answer(facts, *map(paint_section, sections), *([] if plot is None else [str(plot)]))
 
 
 @app.command

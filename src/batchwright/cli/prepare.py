@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from batchwright.cli.face import PEOPLE, Face
-from batchwright.cli.paint import paint_grid, paint_warning
+from batchwright.cli.paint import paint_grid, paint_section, paint_warning
 from batchwright.documents.inputs import TextSource
 from batchwright.foundation.units import format_bytes, format_count
 from batchwright.tokens.build import Progress
+from batchwright.workflows.corpus import write_pages
+from batchwright.workflows.prepare import mostly_dropped, rehearse_text, steps_named, summary
 from batchwright.workflows.prepare import prepare as prepare_text
-from batchwright.workflows.prepare import steps_named, summary
+from batchwright.workflows.telling.rehearsal import tell_rehearsal
 from batchwright.workflows.telling.text_to_tokens import tell_mostly_dropped, tell_tally
 
 
@@ -31,10 +33,11 @@ def prepare(
     seed: int = 0,
     licence: str = "unknown",
     name: str = "text",
-    clean: Literal["none", "fineweb", "gopher", "c4", "code"] = "none",
+    clean: Literal["none", "repairs", "fineweb", "gopher", "c4", "code"] = "none",
     steps: Path | None = None,
     language: str = "en",
     keep_rejected: Annotated[bool, Parameter(negative=())] = False,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
     face: Face = PEOPLE,
 ) -> None:
     """Text files → a token store. Interrupted, the same command goes on; finished, it changes nothing.
@@ -46,7 +49,9 @@ def prepare(
     out
         Directory of the store.
     tokenizer
-        bytes, the path of a tokenizer.json, or train:4096 to learn a vocabulary of that size from the sources.
+        bytes, the path of a tokenizer.json, of a folder with encoder.json and vocab.bpe, or of a .tiktoken file
+        (cl100k:PATH where its name does not tell how it cuts words), or train:4096 to learn a vocabulary of that size
+        from the sources.
     tokenizer_engine
         What encodes with a tokenizer.json; auto takes the fastest that is proven exact.
     engine
@@ -69,15 +74,39 @@ def prepare(
     name
         The source's name, written into the store.
     clean
-        Published filters: what they drop is counted by reason.
+        Published filters, after mail, HTML, mojibake and control characters are repaired (or only that: repairs); what
+        they drop is counted by reason.
     steps
         A TOML file of [[step]] tables instead: your own filters and thresholds.
     language
         Of the text: sets stop words, and whether words are spaced (zh, ja, th are not).
     keep_rejected
         Write what filters drop to STORE/rejected/REASON.jsonl, to be looked at with show --rejected REASON.
+    dry_run
+        Write nothing: read a sample, and say how many documents, tokens, bytes and seconds it would be.
     """
     source = TextSource(name=name, paths=tuple(sources), text_column=text_column, licence=licence)
+    cleaning = steps_named(clean, file=steps, language=language)
+    if dry_run:
+        with face.progress(face.say("rehearsal.title"), unit=format_bytes) as advance:
+            rehearsed = rehearse_text(
+                [source],
+                out,
+                tokenizer=tokenizer,
+                tokenizer_engine=tokenizer_engine,
+                workers=workers,
+                seed=seed,
+                errors=errors,
+                steps=cleaning,
+                heard=advance,
+            )
+        warning = tell_mostly_dropped(mostly_dropped(rehearsed.tally), face.say)
+        face.answer(
+            rehearsed.to_json(),
+            paint_section(tell_rehearsal(rehearsed, face.say)),
+            *map(paint_warning, warning),
+        )
+        return
     with face.progress(face.say("prepare.title"), unit=format_bytes) as advance:
 
         def heard(progress: Progress) -> None:
@@ -97,7 +126,7 @@ def prepare(
             validation_fraction=validation,
             seed=seed,
             errors=errors,
-            steps=steps_named(clean, file=steps, language=language),
+            steps=cleaning,
             keep_rejected=keep_rejected,
             progress=heard,
         )
@@ -113,4 +142,12 @@ def prepare(
         fingerprint=result["fingerprint"],
     )
     warning = tell_mostly_dropped(result["mostly_dropped"], face.say)
-    face.answer(result, paint_grid(tell_tally(result["tally"], face.say)), *map(paint_warning, warning), sentence)
+    with face.progress(face.say("corpus.title")):
+        report = write_pages(store, face.say)
+    face.answer(
+        {**result, "report": str(report)},
+        paint_grid(tell_tally(result["tally"], face.say)),
+        *map(paint_warning, warning),
+        sentence,
+        face.say("corpus.pages", place=str(report)),
+    )

@@ -1,10 +1,12 @@
 """Cleaning by name: a preset is a tuple of steps that stand after the cleaning that every text gets.
 
-    fineweb   Gopher repetition, Gopher quality, C4 without its rule on line ends, FineWeb, personal data
-    gopher    Gopher repetition, Gopher quality
-    c4        C4
+    fineweb   repairs, Gopher repetition, Gopher quality, C4 without its rule on line ends, FineWeb, personal data
+    gopher    repairs, Gopher repetition, Gopher quality
+    c4        repairs, C4
     code      long lines, few letters
     none      nothing more
+    repairs   mail and HTML become text, mojibake is repaired, control characters go: text that has none stays as it is,
+              so that on it a preset decides as its source does
 
 The order is FineWeb's (Penedo et al. 2024, section 3). A TOML file of `[[step]]` tables lists other steps, or the same
 with other thresholds:
@@ -20,6 +22,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
+from batchwright.documents.characters import RemoveControlCharacters
 from batchwright.documents.cleaning import DropBinary, DropEmpty, NormalizeNewlines, NormalizeUnicode
 from batchwright.documents.filters.c4 import C4Quality
 from batchwright.documents.filters.code import CodeQuality
@@ -27,16 +30,27 @@ from batchwright.documents.filters.fineweb import FineWebQuality
 from batchwright.documents.filters.gopher_quality import GopherQuality
 from batchwright.documents.filters.gopher_repetition import GopherRepetition
 from batchwright.documents.filters.languages import LANGUAGES, fields_for
+from batchwright.documents.html import HtmlToText
+from batchwright.documents.mail import MailToText
+from batchwright.documents.mojibake import RepairMojibake
 from batchwright.documents.pipeline import Step
 from batchwright.documents.privacy import ReplacePersonalData
 from batchwright.foundation.errors import InputError, nearest
 from batchwright.foundation.files import translated
 
+_REPAIRS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("mail", {}),
+    ("html", {}),
+    ("mojibake", {}),
+    ("control_characters", {}),
+)
 PRESETS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     "none": (),
-    "gopher": (("gopher_repetition", {}), ("gopher_quality", {})),
-    "c4": (("c4_quality", {}),),
+    "repairs": _REPAIRS,
+    "gopher": (*_REPAIRS, ("gopher_repetition", {}), ("gopher_quality", {})),
+    "c4": (*_REPAIRS, ("c4_quality", {})),
     "fineweb": (
+        *_REPAIRS,
         ("gopher_repetition", {}),
         ("gopher_quality", {}),
         ("c4_quality", {"terminal_punctuation": False}),
@@ -53,6 +67,10 @@ STEPS: dict[str, type[Any]] = {
         NormalizeNewlines,
         NormalizeUnicode,
         DropEmpty,
+        MailToText,
+        HtmlToText,
+        RepairMojibake,
+        RemoveControlCharacters,
         GopherRepetition,
         GopherQuality,
         C4Quality,

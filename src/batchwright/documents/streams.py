@@ -38,6 +38,24 @@ def chunks(location: str, compression: Compression, start: int = 0) -> Iterator[
             yield chunk
 
 
+def expansion(location: str, compression: Compression, limit_bytes: int) -> float:
+    """How many bytes come out of one byte on disk, as far as about the first `limit_bytes` of what comes out show.
+
+    Raises DamagedStream.
+    """
+    if not compression:
+        return 1.0
+    import pyarrow  # pyright: ignore[reportMissingTypeStubs]
+
+    pa: Any = pyarrow
+    with translated(location), pa.OSFile(location, "rb") as raw:
+        stream: Any = pa.CompressedInputStream(raw, compression)
+        unpacked = 0
+        while unpacked < limit_bytes and (chunk := _read(stream)):
+            unpacked += len(chunk)
+        return unpacked / max(1, raw.tell())
+
+
 def _decompressed(location: str, compression: Compression) -> Iterator[bytes]:
     import pyarrow  # pyright: ignore[reportMissingTypeStubs]  # 0.1 s, only where something is compressed
 

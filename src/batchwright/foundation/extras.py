@@ -9,7 +9,14 @@ from typing import Any
 
 from batchwright.foundation.errors import InputError
 
-EXTRAS = {"torch": "train", "matplotlib": "train", "transformers": "hf", "tensorboard": "tensorboard", "ray": "ray"}
+EXTRAS = {
+    "torch": "train",
+    "matplotlib": "train",
+    "transformers": "hf",
+    "tensorboard": "tensorboard",
+    "ray": "ray",
+    "ftfy": "text",
+}
 """Top-level package → the extra of batchwright that brings it."""
 
 

@@ -69,7 +69,7 @@ class JsonTokenizer:
 
     def encode_batch(self, texts: Sequence[str | bytes]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """(ids, offsets): the ids of text i are ids[offsets[i] : offsets[i + 1]]."""
-        strings = [codecs.decode(text, "utf-8") if isinstance(text, bytes) else text for text in texts]
+        strings = [codecs.decode(utf8_of(text), "utf-8") for text in texts]
         lists = [
             cast("list[int]", one.ids) for one in self._engine.encode_batch_fast(strings, add_special_tokens=False)
         ]
@@ -107,6 +107,16 @@ class JsonTokenizer:
 
     def __reduce__(self) -> tuple[object, ...]:
         return reopen, (type(self), self.vocabulary.file, self.vocabulary.eot_token)
+
+
+def utf8_of(text: str | bytes) -> bytes:
+    """The text's bytes; half of a surrogate pair alone, which is no character, becomes U+FFFD as in tiktoken."""
+    if isinstance(text, bytes):
+        return text
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def reopen(kind: type[JsonTokenizer], file: bytes, eot_token: str) -> JsonTokenizer:

@@ -4,8 +4,10 @@ Guarantee of every tokenizer here: `encode_batch` never yields a special id, wha
 another; `<|endoftext|>` comes from us alone. Ids are flat: (ids uint32, offsets int64), ids of text i = ids[offsets[i]
 : offsets[i + 1]].
 
-    open_tokenizer("bytes")              256 bytes and <|endoftext|> = 256 open_tokenizer("…/tokenizer.json")   any BPE
-    vocabulary; the fast engine where its probe proves it, else the reference
+    open_tokenizer("bytes")                       256 bytes and <|endoftext|> = 256
+    open_tokenizer("…/tokenizer.json")            any BPE vocabulary; the fast engine where its probe proves it
+    open_tokenizer("…/cl100k_base.tiktoken")      tiktoken's ranks
+    open_tokenizer("cl100k:…/mine.tiktoken")      others' ranks, with the split pattern named
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batchwright.foundation.errors import InputError
-from batchwright.foundation.files import write_atomic
+from batchwright.foundation.files import translated, write_atomic
 from batchwright.tokens.fast import GigatokenTokenizer
-from batchwright.tokens.reference import JsonTokenizer
+from batchwright.tokens.reference import JsonTokenizer, utf8_of
+from batchwright.tokens.tiktoken_file import ENCODING_NAMES, SUFFIX, tokenizer_json
 from batchwright.tokens.vocabulary import BYTE_LETTERS, ENDOFTEXT, Vocabulary, byte_level_file, read_tokenizer_file
 
 Engine = Literal["auto", "tokenizers", "gigatoken"]
@@ -97,7 +100,7 @@ class ByteTokenizer:
 
     def encode_batch(self, texts: Sequence[str | bytes]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """(ids, offsets): the ids of text i are its UTF-8 bytes."""
-        raw = [text.encode() if isinstance(text, str) else text for text in texts]
+        raw = [utf8_of(text) for text in texts]
         offsets = np.zeros(len(raw) + 1, np.int64)
         np.cumsum([len(text) for text in raw], out=offsets[1:])
         return np.frombuffer(raw[0] if len(raw) == 1 else b"".join(raw), np.uint8).astype(np.uint32), offsets
@@ -116,7 +119,8 @@ class ByteTokenizer:
 
 
 def open_tokenizer(place: Path | str, engine: Engine = "auto", eot_token: str | None = None) -> Tokenizer:
-    """A tokenizer from "bytes", a `tokenizer.json`, or a folder with one (or with encoder.json and vocab.bpe).
+    """A tokenizer from "bytes", a `tokenizer.json`, a folder with one (or with encoder.json and vocab.bpe), or a
+    `.tiktoken` file, where need be with the name of its split pattern before it: "cl100k:PATH".
 
     `eot_token` names the token that ends documents; by default `<|endoftext|>`, appended to the vocabulary if it has
     none. Raises InputError: not there, not a vocabulary, or the engine asked for by name is not proven.
@@ -125,8 +129,22 @@ def open_tokenizer(place: Path | str, engine: Engine = "auto", eot_token: str | 
         raise InputError(f"there is no engine {engine!r}; there are {', '.join(_ENGINES)}")
     if str(place) == "bytes":
         return ByteTokenizer()
-    path = Path(place)
-    return from_file(read_tokenizer_file(path), engine, eot_token, where=str(path))
+    pattern, path = split_pattern(place)
+    if path.suffix != SUFFIX and pattern is None:
+        return from_file(read_tokenizer_file(path), engine, eot_token, where=str(path))
+    with translated(path):
+        content = path.read_bytes()
+    try:
+        file = tokenizer_json(content, path.name, pattern)
+    except InputError as error:
+        raise error.within(str(path)) from error
+    return from_file(file, engine, eot_token, where=str(path))
+
+
+def split_pattern(place: Path | str) -> tuple[str | None, Path]:
+    """("cl100k", PATH) of "cl100k:PATH"; (None, PATH) of anything else."""
+    name, colon, rest = str(place).partition(":")
+    return (name, Path(rest)) if colon and name in ENCODING_NAMES else (None, Path(place))
 
 
 def from_file(content: bytes, engine: Engine = "auto", eot_token: str | None = None, *, where: str) -> Tokenizer:

@@ -151,13 +151,18 @@ def byte_level_file(tokens: Mapping[str, int], merges: list[list[str]]) -> bytes
     """A byte-level BPE `tokenizer.json` (GPT-2's word pattern) from a vocabulary and its merges, without any special
     token.
     """
+    return json.dumps(byte_level_body(tokens, merges), ensure_ascii=False, indent=1).encode()
+
+
+def byte_level_body(tokens: Mapping[str, int], merges: list[list[str]]) -> dict[str, Any]:
+    """What `byte_level_file` writes down."""
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None}
     model |= {"end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False}
     body: _Json = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None}
     body |= {"pre_tokenizer": level, "post_processor": None, "decoder": level}
     body["model"] = {**model, "vocab": dict(tokens), "merges": merges}
-    return json.dumps(body, ensure_ascii=False, indent=1).encode()
+    return body
 
 
 def _parse(content: bytes, eot_token: str | None) -> Vocabulary:

@@ -15,6 +15,7 @@ from batchwright.documents.pipeline import Step, clean
 from batchwright.documents.reading import read_partition
 from batchwright.documents.refusals import ErrorPolicy
 from batchwright.documents.tally import Tally
+from batchwright.engines.local import available_cores
 from batchwright.foundation.errors import InputError, nearest
 from batchwright.foundation.permutation import KeyedPermutation
 from batchwright.foundation.randomness import key
@@ -22,8 +23,9 @@ from batchwright.foundation.units import MiB, parse_count
 from batchwright.tokens.bpe import train_bpe
 from batchwright.tokens.build import Progress, prepare_store
 from batchwright.tokens.store import TokenStore
-from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file, open_tokenizer
+from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file, open_tokenizer, split_pattern
 from batchwright.workflows.engines import EngineName, engine_named
+from batchwright.workflows.rehearsal import Rehearsal, rehearse
 
 VOCABULARY_BYTES = 64 * MiB
 _PIECE_BYTES = 1 * MiB  # the sample for a vocabulary is drawn in pieces of about this size
@@ -66,6 +68,31 @@ def prepare(
         )
 
 
+def rehearse_text(
+    sources: Sequence[TextSource],
+    out: Path,
+    *,
+    tokenizer: str = "bytes",
+    tokenizer_engine: Engine = "auto",
+    workers: int | None = None,
+    seed: int = 0,
+    errors: ErrorPolicy = "strict",
+    steps: Sequence[Step] = DEFAULT_STEPS,
+    heard: Callable[[float, float], None] = lambda done, total: None,
+) -> Rehearsal:
+    """What `prepare` with the same arguments would do on this machine; nothing is written."""
+    return rehearse(
+        sources,
+        out,
+        tokenizer=tokenizer_named(tokenizer, sources, engine=tokenizer_engine, errors=errors, seed=seed, steps=steps),
+        workers=available_cores() if workers is None else workers,
+        errors=errors,
+        seed=seed,
+        steps=steps,
+        heard=heard,
+    )
+
+
 def steps_named(clean: str = "none", *, file: Path | None = None, language: str = "en") -> tuple[Step, ...]:
     """The cleaning that every text gets, then a preset's steps, or those that a TOML file lists."""
     from batchwright.documents.presets import preset, steps_from_file  # numba: 0.4 s, only where something is filtered
@@ -84,15 +111,16 @@ def tokenizer_named(
     seed: int = 0,
     steps: Sequence[Step] = DEFAULT_STEPS,
 ) -> Tokenizer:
-    """`bytes`, the path of a `tokenizer.json`, or `train:4096`: learn so many tokens from the sources."""
+    """What `open_tokenizer` opens, or `train:4096`: learn so many tokens from the sources."""
     if name.startswith(TRAIN):
         size = parse_count(name.removeprefix(TRAIN))
         texts = list(sample_texts(sources, errors=errors, seed=seed, limit_bytes=VOCABULARY_BYTES, steps=steps))
         return from_file(train_bpe(texts, size), engine, where=name)
-    if name != "bytes" and not Path(name).exists():
+    if name != "bytes" and not split_pattern(name)[1].exists():
         hint = "bytes" if nearest(name, ["bytes"]) else "train:4096"
         raise InputError(
-            f"there is no tokenizer {name!r}", remedy=f"{hint!r}; or the path of a tokenizer.json, or train:SIZE"
+            f"there is no tokenizer {name!r}",
+            remedy=f"{hint!r}; or the path of a tokenizer.json or .tiktoken file, or train:SIZE",
         )
     return open_tokenizer(name, engine=engine)
 

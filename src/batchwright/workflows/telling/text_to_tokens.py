@@ -32,7 +32,7 @@ def tell_mostly_dropped(dropped: Mapping[str, Any] | None, say: Say) -> tuple[st
     if dropped is None:
         return ()
     reasons = [
-        f"{_named(f'reason.{name}', name, say)} ({count:,})" for name, count in list(dropped["reasons"].items())[:3]
+        f"{_named(f'reason.{name}', name, say)}: {count:,}" for name, count in list(dropped["reasons"].items())[:3]
     ]
     return (
         say(
@@ -100,6 +100,11 @@ def tell_text_to_tokens(result: Mapping[str, Any], say: Say) -> Section:
     return Section(title=say("tokens.title"), blocks=tuple(blocks))
 
 
+def named_reason(name: str, say: Say) -> str:
+    """Why documents were dropped, in words."""
+    return _named(f"reason.{name}", name, say)
+
+
 def _named(key: str, name: str, say: Say) -> str:
-    """A reason or an edit in words; a step that somebody added has only its name."""
-    return say(key) if say.knows(key) else name
+    """A reason or an edit in words and by the code that `show --rejected` takes; an added step has only its name."""
+    return f"{say(key)} ({name})" if say.knows(key) else name
