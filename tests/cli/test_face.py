@@ -34,9 +34,21 @@ def test_progress_without_a_terminal_is_plain_lines_on_stderr_not_too_many(
     assert said.out == ""
     lines = said.err.splitlines()
     assert lines[0] == "reading …"
-    assert lines[1] == "reading: 50 of 100 (50%), 5 s left  words"
+    assert lines[1] == "reading: 50 of 100 (50%), 10/s, 5 s left  words"
     assert len(lines) == 3
     assert "\x1b" not in said.err
+
+
+def test_every_stage_has_a_clock_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(faces.time, "monotonic", lambda: now[0])
+    with Face().progress("work") as advance:
+        for seconds, done, total in ((100.0, 10, 1000), (101.0, 5, 50), (111.0, 25, 50)):
+            now[0] = seconds
+            advance(done, total)
+    assert capsys.readouterr().err.splitlines()[-1] == "work: 25 of 50 (50%), 2/s, 12 s left"
 
 
 def test_progress_speaks_the_language_and_counts_only_what_has_a_total(
@@ -49,7 +61,7 @@ def test_progress_speaks_the_language_and_counts_only_what_has_a_total(
         advance(50, 100)
         now[0] = 12.0
         advance(1, None, note="写入")
-    assert capsys.readouterr().err.splitlines() == ["读 …", "读: 50，共 100（50%），还剩 6 秒", "读:  写入"]
+    assert capsys.readouterr().err.splitlines() == ["读 …", "读: 50，共 100（50%），每秒 8，还剩 6 秒", "读:  写入"]
 
 
 def test_without_a_terminal_the_width_is_that_of_columns(

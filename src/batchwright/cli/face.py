@@ -94,25 +94,40 @@ PEOPLE = Face()
 """The default: tables for people, in the language of the locale."""
 
 
+class _Stage:
+    """What is being counted now: another total, or less done than before, is another stage, with a clock of its own."""
+
+    def __init__(self) -> None:
+        self._began, self._from, self._done, self._total = time.monotonic(), 0.0, 0.0, 0.0
+
+    def rate(self, done: float, total: float | None) -> float | None:
+        """How much per second since the stage began; None before there is anything to go by."""
+        if done < self._done or self._total not in (0.0, total or 0.0):
+            self._began, self._from = time.monotonic(), done
+        self._done, self._total = done, total or 0.0
+        seconds = time.monotonic() - self._began
+        return (done - self._from) / seconds if seconds > 0 and done > self._from else None
+
+
 class _PlainProgress:
     """A line when something begins, at most one per few seconds, and one when it is complete."""
 
     def __init__(self, console: Console, title: str, unit: Callable[[float], str], say: Say) -> None:
         self._console, self._title, self._unit, self._say = console, title, unit, say
-        self._began = self._spoke = time.monotonic()
+        self._spoke, self._stage = time.monotonic(), _Stage()
         self._console.print(f"{title} …", markup=False)
 
     def __call__(self, done: float, total: float | None = None, note: str = "") -> None:
-        now = time.monotonic()
+        rate, now = self._stage.rate(done, total), time.monotonic()
         if now - self._spoke < PLAIN_LINE_SECONDS:
             return
         self._spoke = now
         amount = ""
         if total:
             amount = self._unit(done) + self._say("progress.of", total=self._unit(total), share=f"{done / total:.0%}")
-            if done:
-                seconds = f"{(now - self._began) * (total - done) / done:,.0f}"
-                amount += self._say("progress.seconds_left", seconds=seconds)
+            if rate:
+                amount += self._say("progress.rate", rate=self._unit(rate))
+                amount += self._say("progress.seconds_left", seconds=f"{(total - done) / rate:,.0f}")
         self._console.print("  ".join(filter(None, (f"{self._title}: {amount}".rstrip(), note))), markup=False)
 
 
@@ -131,11 +146,14 @@ def _bar(console: Console, title: str, unit: Callable[[float], str], say: Say) -
         TextColumn("{task.fields[note]}", style="dim"),
     )
     with Progress(*columns, console=console, transient=True, refresh_per_second=8) as progress:
-        task = progress.add_task(title, total=None, amount="", note="")
+        task, stage = progress.add_task(title, total=None, amount="", note=""), _Stage()
 
         def advance(done: float, total: float | None = None, note: str = "") -> None:
             progress.tasks[0].total = total  # `update` cannot take a total back
-            progress.update(task, completed=done, amount=f"{unit(done)} / {unit(total)}" if total else "", note=note)
+            rate = stage.rate(done, total)
+            speed = say("progress.rate", rate=unit(rate)) if total and rate else ""
+            amount = f"{unit(done)} / {unit(total)}{speed}" if total else ""
+            progress.update(task, completed=done, amount=amount, note=note)
 
         yield advance
 
