@@ -7,6 +7,7 @@ far the whole batch's own gradient lies from fp64's, which is what rounding cost
 """
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Sequence
@@ -60,12 +61,13 @@ CASES = (
         cuts=tuple((w, m) for w in (1, 2, 3, 5, 12) for m in (1, 2, 3, 5, 7)),
     ),
     Case(shape=SMALL, sequence_length=1024, sequences=4, cuts=((1, 1), (1, 2), (1, 3), (2, 1), (3, 1), (3, 2), (4, 1))),
-    Case(shape=GPT2, sequence_length=128, sequences=4, cuts=((1, 1), (1, 2), (1, 3), (2, 1), (3, 1), (3, 2), (4, 1))),
+    Case(shape=GPT2, sequence_length=128, sequences=4, cuts=((1, 1), (1, 3), (2, 1), (3, 2))),
 )
 
 
 class Batch:
-    """One global batch, to be cut in any way."""
+    """One global batch, to be cut in any way: the plan's first with padding, as full rows have equal numbers of targets
+    and would hide a wrong divisor."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -74,19 +76,26 @@ class Batch:
         index = build_index(TokenStore.open(corpus.store), sequence_length=case.sequence_length)
         self.plan = Plan.of(index)
         self.model_config = model_config(case.work, "rotary")
+        loader = BatchLoader(self.plan, self.geometry(1, case.sequences))
+        slots = case.sequences * case.sequence_length
+        positions = itertools.count(step=case.sequences)
+        self.position = next(position for position in positions if loader.step_from(position).targets < slots)
 
-    def gradient(self, dtype: torch.dtype, world_size: int, micro_batch_size: int) -> tuple[float, list[Tensor]]:
-        """(loss per target, gradient by weight) of the ranks together."""
-        geometry = BatchGeometry(
+    def geometry(self, world_size: int, micro_batch_size: int) -> BatchGeometry:
+        return BatchGeometry(
             global_batch_size=self.case.sequences,
             micro_batch_size=micro_batch_size,
             sequence_length=self.case.sequence_length,
             world_size=world_size,
         )
+
+    def gradient(self, dtype: torch.dtype, world_size: int, micro_batch_size: int) -> tuple[float, list[Tensor]]:
+        """(loss per target, gradient by weight) of the ranks together."""
+        geometry = self.geometry(world_size, micro_batch_size)
         loss, total = 0.0, list[Tensor]()
         for rank in range(world_size):
             model = Transformer(self.model_config, seed=0, dtype=dtype)
-            step = next(iter(BatchLoader(self.plan, geometry, rank=rank)))
+            step = BatchLoader(self.plan, geometry, rank=rank).step_from(self.position)
             loss += accumulate_gradient(Objective(model), step)[0] / step.targets
             own = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
             total = [a + b for a, b in zip(total, own, strict=True)] if total else own
@@ -94,12 +103,9 @@ class Batch:
 
     def mean_of_means(self, dtype: torch.dtype) -> list[Tensor]:
         """The broken twin: micro-batches of one row, each divided by its own targets and by their number."""
-        geometry = BatchGeometry(
-            global_batch_size=self.case.sequences, micro_batch_size=1, sequence_length=self.case.sequence_length
-        )
         model = Transformer(self.model_config, seed=0, dtype=dtype)
         objective = Objective(model)
-        for batch in next(iter(BatchLoader(self.plan, geometry))):
+        for batch in BatchLoader(self.plan, self.geometry(1, 1)).step_from(self.position):
             mean = objective(*objective.tensors_of(batch)) / target_count(batch)
             (mean / self.case.sequences).backward()
         return [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from batchwright.batches.batch import Batch
+from batchwright.documents.document import DocumentFlag
 from batchwright.foundation.errors import InputError
 from batchwright.sequences.index import SequenceIndex
 from batchwright.sequences.placement import PlacedSegment, segments_of_document, segments_of_row
 from batchwright.sequences.sampler import Sampler
+from batchwright.tokens.infilling import Sentinels
 from batchwright.tokens.store import Origin, TokenStore
 
 
@@ -95,8 +97,10 @@ def segment_at(index: SequenceIndex, row: int, slot: int) -> PlacedSegment | Non
 def text_offset(store: TokenStore, split: str, document: int, token: int) -> int:
     """Bytes of the document's cleaned text before one of its tokens. Where cleaning changed nothing (`Origin.flags`
     is 0) and the file is plain text, `Origin.offset` and this add up to the byte in the file."""
-    ids, counts = np.unique(store.ids_of(split, document)[:token], return_counts=True)
-    tokenizer = store.tokenizer
+    tokenizer, ids = store.tokenizer, store.ids_of(split, document)
+    cut = store.provenance(split, document).flags & DocumentFlag.INFILLED
+    before = Sentinels.of(tokenizer).before(ids[:-1], token) if cut else ids[:token]
+    ids, counts = np.unique(before, return_counts=True)
     return sum(count * len(tokenizer.token_bytes(i)) for i, count in zip(ids.tolist(), counts.tolist(), strict=True))
 
 

@@ -10,6 +10,7 @@ from batchwright.cli.paint import paint_grid, paint_section, paint_warning
 from batchwright.documents.inputs import TextSource
 from batchwright.foundation.units import format_bytes, format_count
 from batchwright.tokens.build import Progress
+from batchwright.tokens.infilling import Infilling
 from batchwright.workflows.corpus import write_pages
 from batchwright.workflows.prepare import mostly_dropped, rehearse_text, steps_named, summary
 from batchwright.workflows.prepare import prepare as prepare_text
@@ -36,6 +37,8 @@ def prepare(
     clean: Literal["none", "repairs", "fineweb", "gopher", "c4", "code"] = "none",
     steps: Path | None = None,
     language: str = "en",
+    fim: float = 0.0,
+    fim_spm: float = 0.5,
     keep_rejected: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     face: Face = PEOPLE,
@@ -80,6 +83,10 @@ def prepare(
         A TOML file of [[step]] tables instead: your own filters and thresholds.
     language
         Of the text: sets stop words, and whether words are spaced (zh, ja, th are not).
+    fim
+        Share of the documents stored as prefix, suffix and middle, for a model that fills in (docs/augmentation.md).
+    fim_spm
+        Of these, the share whose suffix comes first.
     keep_rejected
         Write what filters drop to STORE/rejected/REASON.jsonl, to be looked at with show --rejected REASON.
     dry_run
@@ -127,6 +134,7 @@ def prepare(
             seed=seed,
             errors=errors,
             steps=cleaning,
+            infilling=Infilling(rate=fim, spm_share=fim_spm) if fim else None,
             keep_rejected=keep_rejected,
             progress=heard,
         )

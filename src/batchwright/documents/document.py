@@ -19,6 +19,8 @@ class DocumentFlag(IntFlag):
 
     REPAIRED = 1  # bytes or characters that are not text were replaced by U+FFFD
     EDITED = 2  # cleaning changed the text: newlines or Unicode normal form
+    INFILLED = 4  # stored as prefix, suffix and middle
+    SUFFIX_FIRST = 8  # and of that the suffix first
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from batchwright.documents.partitions import WHOLE, Partition, partition
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
 from batchwright.documents.tally import Tally
+from batchwright.foundation.array_file import ArrayFile
 from batchwright.foundation.errors import CorruptDataError, InputError
 from batchwright.foundation.execution import Executor, Manifest, Task
 from batchwright.foundation.files import (
@@ -42,6 +43,7 @@ from batchwright.foundation.units import MiB
 from batchwright.tokens import partial as partials_of
 from batchwright.tokens.assembly import shard_entry, shard_name, shard_tasks
 from batchwright.tokens.claim import JOB, WORK, refuse_changes, refuse_foreign_directory
+from batchwright.tokens.infilling import Infilling, infilled, with_sentinels
 from batchwright.tokens.job import (
     NamedInput,
     PrepareSettings,
@@ -52,7 +54,7 @@ from batchwright.tokens.job import (
 from batchwright.tokens.manifest import MANIFEST, SHARD_FILES, FileEntry, ShardEntry, StoreManifest
 from batchwright.tokens.rejected import REJECTED, sort_by_reason
 from batchwright.tokens.selection import Partial
-from batchwright.tokens.shard import dtype_for
+from batchwright.tokens.shard import PROVENANCE, dtype_for
 from batchwright.tokens.store import INPUTS, PROVENANCE_FILE, TOKENIZER, TokenStore
 from batchwright.tokens.tokenizer import Tokenizer
 
@@ -214,6 +216,7 @@ class _Build:
                 "errors": self.settings.errors,
                 "tokenizer": tokenizer,
                 "batchwright": version("batchwright"),
+                **self._infilling_parameters(),
                 **({"rejected": [source.name for source in self.sources]} if self.keep_rejected else {}),
             },
             context={
@@ -222,6 +225,23 @@ class _Build:
             },
             output=str(self.work),
         )
+
+    def _infilling_parameters(self) -> dict[str, Any]:
+        if self.settings.infilling is None:
+            return {}
+        return {"infilling": {"shares": asdict(self.settings.infilling), "seed": self.settings.seed}}
+
+    def _infilled(self, shards: Sequence[ShardEntry]) -> dict[str, Any]:
+        """For the tally: what of the documents that stayed was cut."""
+        if self.settings.infilling is None:
+            return {}
+        counts = [
+            infilled(ArrayFile.open(self.out / f"{shard.name}.provenance", "provenance", PROVENANCE).array)
+            for shard in shards
+        ]
+        forms = ("psm", "spm")
+        units = ("documents", "bytes")
+        return {"infilled": {form: {unit: sum(of[form][unit] for of in counts) for unit in units} for form in forms}}
 
     def _assemble(self, partials: Sequence[Partial], tally: Tally) -> list[ShardEntry]:
         self.progress(Progress(phase="selecting", done=0, total=1))
@@ -268,7 +288,7 @@ class _Build:
             shards=tuple(shards),
             sources=tuple(description["sources"]),
             recipe=description["recipe"],
-            tally=tally.to_dict(),
+            tally={**tally.to_dict(), **self._infilled(shards)},
             files={name: _file_entry(self.out / name) for name in (TOKENIZER, INPUTS)},
         )
         write_json(self.out / MANIFEST, manifest.to_json())
@@ -304,6 +324,7 @@ def prepare_store(
     shard_tokens: int = 2**27,
     steps: Sequence[Step] = DEFAULT_STEPS,
     partition_bytes: int = PARTITION_BYTES,
+    infilling: Infilling | None = None,
     keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
@@ -312,8 +333,8 @@ def prepare_store(
 
     `validation_fraction` is of documents; `seed` names the validation split; a shard holds at most `shard_tokens`
     tokens (a longer document is a shard alone); `steps` are the cleaning; `partition_bytes` is how much input one task
-    reads, and changes no byte of the store; neither does `keep_rejected`, which writes the documents that steps drop to
-    rejected/REASON.jsonl.
+    reads, and changes no byte of the store; `infilling` stores a share of the documents cut in three; `keep_rejected`
+    writes the documents that steps drop to rejected/REASON.jsonl, and changes no byte either.
 
     Raises InputError (unreadable input, nothing left, a changed job, a directory that is not ours), LockedError (a
     second writer), ResourceError (disk full; free some space and call again), CorruptDataError (unfinished work that is
@@ -322,10 +343,15 @@ def prepare_store(
     return _Build(
         sources=sources,
         out=Path(out).absolute(),  # workers elsewhere have another working directory
-        tokenizer=tokenizer,
+        tokenizer=with_sentinels(tokenizer) if infilling else tokenizer,
         executor=executor,
         settings=PrepareSettings(
-            validation_fraction=validation_fraction, seed=seed, errors=errors, shard_tokens=shard_tokens, steps=steps
+            validation_fraction=validation_fraction,
+            seed=seed,
+            errors=errors,
+            shard_tokens=shard_tokens,
+            steps=steps,
+            infilling=infilling,
         ),
         partition_bytes=partition_bytes,
         keep_rejected=keep_rejected,

@@ -19,6 +19,7 @@ from batchwright.documents.refusals import ErrorPolicy
 from batchwright.foundation.errors import CorruptDataError, InputError
 from batchwright.foundation.files import translated
 from batchwright.foundation.fingerprint import hash_file
+from batchwright.tokens.infilling import Infilling
 from batchwright.tokens.partial import step_to_json
 from batchwright.tokens.selection import Selection
 from batchwright.tokens.tokenizer import Tokenizer
@@ -33,6 +34,7 @@ class PrepareSettings:
     errors: ErrorPolicy = "strict"
     shard_tokens: int = 2**27
     steps: Sequence[Step] = DEFAULT_STEPS
+    infilling: Infilling | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.validation_fraction < 1.0:
@@ -55,6 +57,7 @@ class PrepareSettings:
             "shard_tokens": self.shard_tokens,
             "steps": [step_to_json(step) for step in self.steps],
             "validation_fraction": self.validation_fraction,
+            **({"infilling": asdict(self.infilling)} if self.infilling else {}),
         }
 
 

@@ -38,6 +38,7 @@ from batchwright.foundation.execution import Manifest
 from batchwright.foundation.files import AtomicFile, translated
 from batchwright.foundation.units import KiB, MiB
 from batchwright.tokens.fast import GigatokenTokenizer
+from batchwright.tokens.infilling import Infiller, Infilling, pieces_of
 from batchwright.tokens.probe import first_difference
 from batchwright.tokens.rejected import REJECTED, RejectedWriter
 from batchwright.tokens.shard import ENDS_DTYPE, PROVENANCE, dtype_for, require_ids_below
@@ -65,7 +66,11 @@ def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
         Partition.from_dict(parameters["partition"]), inputs=inputs, errors=parameters["errors"], tally=tally
     )
     auditor = Auditor(tokenizer=tokenizer, inputs=inputs)
-    with PartialWriter(prefix, tokenizer) as writer, ExitStack() as stack:
+    infiller = None
+    if "infilling" in parameters:
+        settings = dict(parameters["infilling"])
+        infiller = Infiller(Infilling(**settings["shares"]), seed=settings["seed"], tokenizer=tokenizer)
+    with PartialWriter(prefix, tokenizer, infiller) as writer, ExitStack() as stack:
         rejected = None
         if "rejected" in parameters:
             file = stack.enter_context(AtomicFile(prefix.with_name(f"{prefix.name}.{REJECTED}")))
@@ -134,8 +139,8 @@ def blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
 class PartialWriter:
     """The three files of a partition, appended block by block."""
 
-    def __init__(self, prefix: Path, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, prefix: Path, tokenizer: Tokenizer, infiller: Infiller | None = None) -> None:
+        self._tokenizer, self._infiller = tokenizer, infiller
         self._dtype = dtype_for(tokenizer.vocabulary_size)
         self._writers = {
             kind: ArrayFileWriter(prefix.with_name(f"{prefix.name}.{kind}"), kind, dtype)
@@ -156,15 +161,29 @@ class PartialWriter:
     def append(self, block: Sequence[Document], auditor: "Auditor") -> None:
         """Tokenize and write a block of documents."""
         texts = [document.utf8 for document in block]
-        names = b"".join(map(document_id, texts))
-        ids, offsets = self._tokenizer.encode_batch(texts)
-        auditor.check(block, names, ids, offsets)
+        names = list(map(document_id, texts))
+        if self._infiller is None:
+            ids, offsets = self._encode(block, names, auditor)
+        else:
+            cuts = self._infiller.cut(block, names)
+            pieces = list(pieces_of(block, names, cuts))
+            encoded = self._encode([piece for piece, _ in pieces], [name for _, name in pieces], auditor)
+            ids, offsets = self._infiller.arrange(cuts, *encoded)
+            for document, cut in zip(block, cuts, strict=True):
+                document.flags |= 0 if cut is None else cut.flag
         require_ids_below(self._tokenizer.vocabulary_size, ids)
         closed, ends = close_documents(ids, offsets, self._tokenizer.eot_id, self._dtype)
         self._writers["documents"].append(ends + self._writers["tokens"].count)
         self._writers["tokens"].append(closed)
-        self._writers["provenance"].append(_records(block, names))
+        self._writers["provenance"].append(_records(block, b"".join(names)))
         self._text_bytes += sum(map(len, texts))
+
+    def _encode(
+        self, documents: Sequence[Document], names: Sequence[bytes], auditor: "Auditor"
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        ids, offsets = self._tokenizer.encode_batch([document.utf8 for document in documents])
+        auditor.check(documents, b"".join(names), ids, offsets)
+        return ids, offsets
 
     def counts(self) -> Manifest:
         """Documents, tokens and bytes of text written so far."""

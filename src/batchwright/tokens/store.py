@@ -20,9 +20,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from batchwright.documents.document import DocumentFlag
 from batchwright.foundation.errors import CorruptDataError, InputError, nearest
 from batchwright.foundation.files import translated
 from batchwright.foundation.fingerprint import sha256_file
+from batchwright.tokens.infilling import restored
 from batchwright.tokens.manifest import MANIFEST, SPLITS, Counts, StoreManifest
 from batchwright.tokens.shard import FIRST_ITEM, Shard
 from batchwright.tokens.tokenizer import Tokenizer, open_tokenizer
@@ -238,8 +240,10 @@ class TokenStore:
         return view.tokens(*view.span(document))
 
     def text_of(self, split: str, document: int) -> str:
-        """A document's cleaned text, decoded from its ids."""
-        return self.tokenizer.decode(self.ids_of(split, document)[:-1])
+        """A document's cleaned text, decoded from its ids; of one that was cut for filling in, in its order again."""
+        ids = self.ids_of(split, document)[:-1]
+        cut = self.provenance(split, document).flags & DocumentFlag.INFILLED
+        return self.tokenizer.decode(restored(self.tokenizer, ids) if cut else ids)
 
     def provenance(self, split: str, document: int) -> Origin:
         """Where a document came from."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from batchwright.foundation.errors import InputError
@@ -139,6 +140,23 @@ def open_tokenizer(place: Path | str, engine: Engine = "auto", eot_token: str | 
     except InputError as error:
         raise error.within(str(path)) from error
     return from_file(file, engine, eot_token, where=str(path))
+
+
+def with_special_tokens(tokenizer: Tokenizer, names: Sequence[str]) -> Tokenizer:
+    """The tokenizer with these special tokens: those it lacks get ids after its last, which no text can produce."""
+    missing = [name for name in names if name not in tokenizer.special_tokens]
+    if not missing:
+        return tokenizer
+    if not isinstance(tokenizer, ByteTokenizer | JsonTokenizer):
+        raise InputError(f"the vocabulary ({tokenizer.name}) cannot be given special tokens ({', '.join(missing)})")
+    vocabulary = tokenizer.vocabulary
+    body = orjson.loads(vocabulary.file)
+    shape = {"special": True, "normalized": False, "single_word": False, "lstrip": False, "rstrip": False}
+    new = [name for name in missing if name not in vocabulary.tokens]
+    numbers = dict(vocabulary.tokens) | {name: vocabulary.size + place for place, name in enumerate(new)}
+    body["added_tokens"] += [{"id": numbers[name], "content": name, **shape} for name in missing]
+    engine: Engine = "tokenizers" if tokenizer.name == "tokenizers" else "auto"
+    return from_file(orjson.dumps(body), engine, tokenizer.eot_token, where="the vocabulary with special tokens added")
 
 
 def split_pattern(place: Path | str) -> tuple[str | None, Path]:

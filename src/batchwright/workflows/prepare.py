@@ -22,6 +22,7 @@ from batchwright.foundation.randomness import key
 from batchwright.foundation.units import MiB, parse_count
 from batchwright.tokens.bpe import train_bpe
 from batchwright.tokens.build import Progress, prepare_store
+from batchwright.tokens.infilling import Infilling
 from batchwright.tokens.store import TokenStore
 from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file, open_tokenizer, split_pattern
 from batchwright.workflows.engines import EngineName, engine_named
@@ -46,6 +47,7 @@ def prepare(
     seed: int = 0,
     errors: ErrorPolicy = "strict",
     steps: Sequence[Step] = DEFAULT_STEPS,
+    infilling: Infilling | None = None,
     keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
@@ -63,6 +65,7 @@ def prepare(
             seed=seed,
             errors=errors,
             steps=steps,
+            infilling=infilling,
             keep_rejected=keep_rejected,
             progress=progress,
         )

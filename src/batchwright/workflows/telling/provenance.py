@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from batchwright.documents.document import DocumentFlag
 from batchwright.tokens.store import Origin
 from batchwright.workflows.picture import visible, visible_lines
 from batchwright.workflows.section import Block, Code, Grid
@@ -119,7 +120,14 @@ def _origin(origin: Origin) -> list[tuple[str, str]]:
         ("trace.source", visible(origin.source)),
         ("trace.from", _place(origin)),
         ("trace.id", origin.id),
+        *(("trace.infilled", form) for form in _form(origin)),
     ]
+
+
+def _form(origin: Origin) -> list[str]:
+    if not origin.flags & DocumentFlag.INFILLED:
+        return []
+    return ["SPM" if origin.flags & DocumentFlag.SUFFIX_FIRST else "PSM"]
 
 
 def _place(origin: Origin) -> str:
