@@ -15,11 +15,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [19, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_while_it_looks_for_near_duplicates_prepare_goes_on_to_the_same_bytes(tmp_path: Path, step: int) -> None:
     source = write_jsonl(tmp_path / "a.jsonl", [*texts(36), *near_texts(2)])
-    command = [sys.executable, "-m", "tests.end_to_end.prepare_nursery", "kill", source, tmp_path / "work", str(step)]
-    done = subprocess.run([*command, "near"], cwd=REPOSITORY, capture_output=True, check=False)
+    command = [sys.executable, "-m", "tests.end_to_end.prepare_nursery", "kill", source, tmp_path / "work", "--near"]
+    done = subprocess.run([*command, "--step", str(step)], cwd=REPOSITORY, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     report = json.loads(done.stdout)
     assert report["operations"] > 300
