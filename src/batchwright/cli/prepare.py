@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from batchwright.cli.face import PEOPLE, Face
 from batchwright.cli.paint import paint_grid, paint_section, paint_warning
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import TextSource
 from batchwright.foundation.units import format_bytes, format_count
 from batchwright.tokens.build import Progress
@@ -39,6 +40,8 @@ def prepare(
     language: str = "en",
     fim: float = 0.0,
     fim_spm: float = 0.5,
+    decontaminate: Annotated[list[Path] | None, Parameter(negative=())] = None,
+    decontaminate_words: int = 13,
     keep_rejected: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     face: Face = PEOPLE,
@@ -87,6 +90,11 @@ def prepare(
         Share of the documents stored as prefix, suffix and middle, for a model that fills in (docs/augmentation.md).
     fim_spm
         Of these, the share whose suffix comes first.
+    decontaminate
+        A file of evaluation texts (.jsonl: every string in it; else the whole file), may be given again: documents that
+        share a run of words with one are dropped.
+    decontaminate_words
+        How many words alike in a row are an overlap.
     keep_rejected
         Write what filters drop to STORE/rejected/REASON.jsonl, to be looked at with show --rejected REASON.
     dry_run
@@ -134,6 +142,7 @@ def prepare(
             seed=seed,
             errors=errors,
             steps=cleaning,
+            decontamination=Decontamination.of(decontaminate, decontaminate_words) if decontaminate else None,
             infilling=Infilling(rate=fim, spm_share=fim_spm) if fim else None,
             keep_rejected=keep_rejected,
             progress=heard,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import TextSource, discover
 from batchwright.documents.partitions import WHOLE, Partition, partition
 from batchwright.documents.pipeline import Step
@@ -205,6 +206,7 @@ class _Build:
             "eot_token": self.tokenizer.eot_token,
             "engine": self.tokenizer.engine,
         }
+        without = self.settings.decontamination
         return Task(
             function=partials_of.FUNCTION,
             parameters={
@@ -217,11 +219,13 @@ class _Build:
                 "tokenizer": tokenizer,
                 "batchwright": version("batchwright"),
                 **self._infilling_parameters(),
+                **({"decontamination": without.identity} if without else {}),
                 **({"rejected": [source.name for source in self.sources]} if self.keep_rejected else {}),
             },
             context={
                 "locations": {str(number): named.file.location for number, named in files.items()},
                 "tokenizer_file": str(self.out / TOKENIZER),
+                **({"evaluation_files": without.locations} if without else {}),
             },
             output=str(self.work),
         )
@@ -325,6 +329,7 @@ def prepare_store(
     steps: Sequence[Step] = DEFAULT_STEPS,
     partition_bytes: int = PARTITION_BYTES,
     infilling: Infilling | None = None,
+    decontamination: Decontamination | None = None,
     keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
@@ -333,7 +338,8 @@ def prepare_store(
 
     `validation_fraction` is of documents; `seed` names the validation split; a shard holds at most `shard_tokens`
     tokens (a longer document is a shard alone); `steps` are the cleaning; `partition_bytes` is how much input one task
-    reads, and changes no byte of the store; `infilling` stores a share of the documents cut in three; `keep_rejected`
+    reads, and changes no byte of the store; `infilling` stores a share of the documents cut in three;
+    `decontamination` drops those that share words with evaluation files; `keep_rejected`
     writes the documents that steps drop to rejected/REASON.jsonl, and changes no byte either.
 
     Raises InputError (unreadable input, nothing left, a changed job, a directory that is not ours), LockedError (a
@@ -352,6 +358,7 @@ def prepare_store(
             shard_tokens=shard_tokens,
             steps=steps,
             infilling=infilling,
+            decontamination=decontamination,
         ),
         partition_bytes=partition_bytes,
         keep_rejected=keep_rejected,

@@ -13,6 +13,7 @@ from typing import Any, cast
 import orjson
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import InputFile, TextSource
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
@@ -35,6 +36,7 @@ class PrepareSettings:
     shard_tokens: int = 2**27
     steps: Sequence[Step] = DEFAULT_STEPS
     infilling: Infilling | None = None
+    decontamination: Decontamination | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.validation_fraction < 1.0:
@@ -58,6 +60,7 @@ class PrepareSettings:
             "steps": [step_to_json(step) for step in self.steps],
             "validation_fraction": self.validation_fraction,
             **({"infilling": asdict(self.infilling)} if self.infilling else {}),
+            **({"decontamination": self.decontamination.identity} if self.decontamination else {}),
         }
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.deduplication import document_id
 from batchwright.documents.document import Document
 from batchwright.documents.inputs import InputFile
@@ -76,6 +77,8 @@ def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
             file = stack.enter_context(AtomicFile(prefix.with_name(f"{prefix.name}.{REJECTED}")))
             rejected = RejectedWriter(file, inputs, parameters["rejected"])
         steps = [step_from_json(step) for step in parameters["steps"]]
+        if "decontamination" in parameters:
+            steps.append(Decontamination.located(parameters["decontamination"], parameters["evaluation_files"]))
         for block in blocks(clean(read, steps, tally, rejected)):
             writer.append(block, auditor)
     tally.check()
