@@ -93,6 +93,34 @@ class HalfHidden(OneLayer):
     hidden = OneLayer.forward
 
 
+class Unused(OneLayer):
+    """A part of it takes no part in the scores."""
+
+    def __init__(self, vocabulary_size: int, width: int) -> None:
+        super().__init__(vocabulary_size, width)
+        self.spare = nn.Linear(width, width)
+
+
+class OneNumber(OneLayer):
+    """A parameter without rows."""
+
+    def __init__(self, vocabulary_size: int, width: int) -> None:
+        super().__init__(vocabulary_size, width)
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def before_scores(self, ids: Tensor, position_ids: Tensor, isolate: bool) -> Tensor:
+        return self.gain * super().before_scores(ids, position_ids, isolate)
+
+
+class TiedBlock(OneLayer):
+    """Its only block is the output, tied to the embedding outside of it."""
+
+    def __init__(self, vocabulary_size: int, width: int) -> None:
+        super().__init__(vocabulary_size, width)
+        self.scores.weight = self.embedding.weight
+        self.blocks = nn.ModuleList([self.scores])
+
+
 class Tuples(OneLayer):
     def forward(self, *args: Tensor, **kwargs: bool) -> tuple[Tensor]:  # type: ignore[override]
         return (super().forward(*args, **kwargs),)  # type: ignore[arg-type]
@@ -109,6 +137,9 @@ KINDS: dict[str, type[OneLayer]] = {
         Dropping,
         NarrowScores,
         HalfHidden,
+        Unused,
+        OneNumber,
+        TiedBlock,
         Tuples,
     )
 }

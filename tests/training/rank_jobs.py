@@ -13,6 +13,7 @@ from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import BatchwrightError
 from batchwright.measuring.noise_monitor import NoiseMonitor
 from batchwright.model.config import ModelConfig
+from batchwright.model.description import FunctionModel
 from batchwright.model.transformer import Transformer
 from batchwright.sequences.plan import Plan
 from batchwright.training.checkpoint import read_progress, restore
@@ -119,15 +120,17 @@ def train(
     form: str = "ddp",
     until_step: int | None = None,
     changes: dict[str, Any] | None = None,
+    model: dict[str, Any] | None = None,
+    kind: str | None = None,
     of_rank: dict[str, dict[str, Any]] | None = None,
     seed_of_plan: int = 0,
 ) -> dict[str, Any]:
-    """A run of TRAINING. `of_rank` changes the recipe of some ranks only."""
+    """A run of TRAINING. `of_rank` changes the recipe of some ranks only; `kind` names a model of by_function."""
     own = (of_rank or {}).get(str(ranks.rank), {})
     training = replace(TRAINING, parallel=form, **{**(changes or {}), **own.get("training", {})})  # type: ignore[arg-type]
     indexes = counting_indexes(Path(store), documents=own.get("documents", 40))
     trainer = Trainer(
-        model_config=replace(MODEL, **own.get("model", {})),
+        model_config=replace(MODEL, **{**(model or {}), **own.get("model", {})}) if kind is None else by_function(kind),
         training_config=training,
         plan=Plan.of(indexes[0], seed=own.get("seed_of_plan", seed_of_plan)),
         run_directory=Path(run),
@@ -139,6 +142,15 @@ def train(
         monitor.watch(trainer)
     result = trainer.run(until_step=until_step)
     return {"reason": result.reason, "step": result.step, "resumed_from": result.resumed_from}
+
+
+def by_function(kind: str) -> FunctionModel:
+    return FunctionModel(
+        function="tests.model.by_function:build",
+        vocabulary_size=VOCABULARY,
+        sequence_length=16,
+        arguments={"kind": kind},
+    )
 
 
 class SignalAt:

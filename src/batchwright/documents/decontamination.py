@@ -45,9 +45,10 @@ class EvaluationFile:
     @classmethod
     def at(cls, path: Path) -> "EvaluationFile":
         """The file at a path. Raises InputError when there is none."""
+        path = path.expanduser().absolute()  # workers elsewhere have another working directory
         with translated(path):
             _, xxh3 = hash_file(path)
-        return cls(name=path.name, xxh3=xxh3, location=str(path.absolute()))
+        return cls(name=path.name, xxh3=xxh3, location=str(path))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,9 +27,9 @@ from batchwright.foundation.fingerprint import fingerprint, hash_file
 from batchwright.model.description import FunctionModel, ModelDescription, description_of
 from batchwright.model.protocol import build_model
 from batchwright.sequences.plan import differing
-from batchwright.training.optimizer import restore_optimizer
+from batchwright.training.optimizer import BETAS, restore_optimizer
 from batchwright.training.ranks import Ranks
-from batchwright.training.slices import place_of, with_rows
+from batchwright.training.slices import check_sliceable, place_of, with_rows
 
 FORMAT = "batchwright-checkpoint"
 VERSION = 2
@@ -81,9 +81,11 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> N
     with _Tensors(path, OPTIMIZER) as stored:
         tensors: dict[str, Tensor] = {}
         for full_name in stored.shapes:
-            parameter = parameters.get(full_name.partition("/")[2])
-            like = parameter if parameter is not None and stored.shapes[full_name] == list(parameter.shape) else None
-            rows = None if like is None else place_of(like)
+            kind, _, name = full_name.partition("/")
+            shape, like = stored.shapes[full_name], None if kind == BETAS else parameters.get(name)
+            if like is not None:
+                check_sliceable(shape, like, name=full_name)
+            rows = place_of(like) if like is not None and shape == list(like.shape) else None
             tensor = stored.read(full_name, rows)
             tensors[full_name] = tensor if like is None or rows is None else with_rows(like, tensor)
     restore_optimizer(model, optimizer, tensors)

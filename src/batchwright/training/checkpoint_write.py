@@ -231,7 +231,7 @@ class CheckpointWriter:
 
     def _touch(self, files: Sequence[_File]) -> None:
         for file in files:
-            if self._size_of(file.kind) < file.layout.payload_bytes:
+            if file.kind not in self._buffers or self._size_of(file.kind) < file.layout.payload_bytes:
                 self._buffers.pop(file.kind, None)
                 self._buffers[file.kind] = torch.empty(file.layout.payload_bytes, dtype=torch.uint8).fill_(0)
 

@@ -21,8 +21,11 @@ from batchwright.foundation.errors import InputError
 from batchwright.foundation.named_function import function_named
 from batchwright.training.config import TrainingConfig
 from batchwright.training.hyper_parameters import HyperParameters
+from batchwright.training.slices import check_sliceable, sharded
 
 SCALAR = ".scalar"  # ends the name of a state that is a Python number, kept as a tensor of one
+# How torch says that an operation does not know sharded tensors.
+_ON_SLICES = ("DTensor", "sharding strategy", "Sharding propagation")
 BETAS = "betas"  # beside the optimizer's own state: the β that m and v are means of
 
 
@@ -32,7 +35,9 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opt
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=config.epsilon, fused=True)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=True)
+        # torch 2.13 has no fused step of SGD for the sharded weights of FSDP.
+        whole = not sharded(dict(model.named_parameters()))
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=whole)
     made = function_named(config.optimizer, purpose="an optimizer")(model, config)
     if not isinstance(made, torch.optim.Optimizer):
         raise InputError(
@@ -40,6 +45,19 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opt
             remedy="a function (model, config) that returns a torch.optim.Optimizer",
         )
     return made
+
+
+def make_update(optimizer: torch.optim.Optimizer) -> None:
+    """One step. Raises InputError where the optimizer knows no step on the slices that FSDP gives it."""
+    try:
+        optimizer.step()
+    except (RuntimeError, NotImplementedError) as error:
+        if not any(words in str(error) for words in _ON_SLICES):
+            raise
+        raise InputError(
+            f"{type(optimizer).__name__} cannot work on slices of weights: {str(error).splitlines()[0]}",
+            remedy='parallel = "ddp"',
+        ) from error
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -91,7 +109,9 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
         state = optimizer.state.get(parameter)
         if not state:
             continue
-        found |= {f"{key}/{name}": tensor for key, tensor in _as_tensors(state, name)}
+        for key, tensor in _as_tensors(state, name):
+            check_sliceable(tensor.shape, parameter, name=f"{key}/{name}")
+            found[f"{key}/{name}"] = tensor
         if isinstance(optimizer, torch.optim.Adam):
             found[f"{BETAS}/{name}"] = torch.tensor(groups[parameter][BETAS], dtype=torch.float64)
     return found

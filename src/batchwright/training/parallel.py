@@ -13,6 +13,7 @@ weights of 4 bytes:
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol
 
@@ -119,6 +120,8 @@ class Replicas:
     def __init__(self, objective: Objective, ranks: Ranks) -> None:
         self.objective, self.ranks = objective, ranks
         self._watched: LocalGradients | None = None
+        self._named = {name: p for name, p in objective.model.named_parameters() if p.requires_grad}
+        self._summed = 0
         # Weights are equal already (checked) and buffers are constants: there is nothing to send.
         self._module = nn.parallel.DistributedDataParallel(
             objective, init_sync=False, **_no_buffers(nn.parallel.DistributedDataParallel)
@@ -131,18 +134,21 @@ class Replicas:
 
     @contextlib.contextmanager
     def accumulating(self, *, last: bool, watched: LocalGradients | None = None) -> Generator[None]:
-        self._watched = watched
+        self._watched, self._summed = watched, 0
         try:
             with contextlib.nullcontext() if last else self._module.no_sync():
                 yield
         finally:
             self._watched = None
+        if last:
+            self._check_summed()
 
     def rest(self) -> None:
         return None
 
     def _sum(self, state: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:  # pyright: ignore[reportPrivateImportUsage]
         """In place of DDP's mean."""
+        self._summed += len(bucket.parameters())
         if self._watched is not None:
             for parameter, gradient in zip(bucket.parameters(), bucket.gradients(), strict=True):
                 self._watched.before_reduction(parameter, gradient)
@@ -150,13 +156,26 @@ class Replicas:
         assert work is not None
         return work.get_future().then(_first_value)
 
+    def _check_summed(self) -> None:
+        """DDP leaves out, without a word, each bucket of which one parameter got no gradient, and complains a step
+        later: too late for the update and the checkpoint between. Raises InputError."""
+        if self._summed == len(self._named):
+            return
+        missing = [name for name, parameter in self._named.items() if parameter.grad is None]
+        raise InputError(
+            f"the last micro-batch gave no gradient to {', '.join(missing) or 'some parameters'}, and DDP adds up only "
+            "what every parameter takes part in",
+            remedy="leave such parameters out of the model, set requires_grad = False, or use them in every forward",
+        )
+
     def _settle_buckets(self) -> None:
         """DDP lays its buckets anew after the first backward, and their bounds say in which order more than two ranks'
         numbers are added. So that happens here, and a run that is taken up again adds as the one before it did."""
         device = device_of(self.objective.model)
         nothing = torch.zeros((1, 2), dtype=torch.int64, device=device)
         lengths = [2] if self.objective.isolate else None
-        self.loss_sum((nothing, nothing, nothing.bool(), nothing.int(), lengths)).backward()
+        with self.accumulating(last=True):
+            self.loss_sum((nothing, nothing, nothing.bool(), nothing.int(), lengths)).backward()
         self.objective.zero_grad(set_to_none=True)
 
 
@@ -168,8 +187,9 @@ class Shards:
         from torch.distributed.fsdp import FSDPModule, fully_shard
 
         self.objective, self.ranks = objective, ranks
+        _refuse_scalars(objective.model)
         mesh = init_device_mesh(torch.device(ranks.device).type, (ranks.size,))
-        for block in blocks_of(objective.model):
+        for block in _blocks_of_their_own(objective.model):
             fully_shard(block, mesh=mesh)
         self._module = fully_shard(objective, mesh=mesh)
         for module in objective.modules():
@@ -201,6 +221,27 @@ def parallel_of(objective: Objective, form: ParallelForm, ranks: Ranks) -> Paral
         return OneProcess(objective)
     ranks.check_alike({"weights": _hash_of(objective)})
     return Replicas(objective, ranks) if form == "ddp" else Shards(objective, ranks)
+
+
+def _refuse_scalars(model: nn.Module) -> None:
+    scalars = [name for name, parameter in model.named_parameters() if not parameter.ndim]
+    if scalars:
+        raise InputError(
+            f"{', '.join(scalars)}: FSDP slices a parameter by its rows, and a single number has none",
+            remedy='a vector of one number instead, or parallel = "ddp"',
+        )
+
+
+def _blocks_of_their_own(model: nn.Module) -> list[nn.Module]:
+    """The blocks none of whose parameters stands elsewhere in the model, too: slicing one place would untie it from
+    the other, so tied ones stay with the whole."""
+    anywhere = _uses(model)
+    return [block for block in blocks_of(model) if all(anywhere[p] == uses for p, uses in _uses(block).items())]
+
+
+def _uses(module: nn.Module) -> Counter[Tensor]:
+    """How many places of a module each of its parameters stands in."""
+    return Counter(parameter for _, parameter in module.named_parameters(remove_duplicate=False))
 
 
 def _hash_of(module: nn.Module) -> str:

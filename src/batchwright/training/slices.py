@@ -4,12 +4,14 @@ A sharded tensor is cut along its first dimension of n rows into pieces of ceil(
 empty; that is what `fully_shard` does, and it is checked here. Everything else is whole. Price: none.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from batchwright.foundation.errors import InputError
 from batchwright.training.ranks import Ranks
 
 
@@ -36,6 +38,17 @@ def place_of(tensor: Tensor) -> tuple[int, int] | None:
     first, stop = min(rank * each, rows), min((rank + 1) * each, rows)
     assert sharded.to_local().shape[0] == stop - first
     return first, stop
+
+
+def check_sliceable(shape: Sequence[int], like: Tensor, *, name: str) -> None:
+    """Raises InputError when an optimizer keeps something of another shape beside a weight that is sharded: which of
+    its rows belong to which rank, only the optimizer knows. A single number belongs to all."""
+    if place_of(like) is not None and math.prod(shape) > 1 and tuple(shape) != tuple(like.shape):
+        raise InputError(
+            f"the optimizer keeps {name} of shape {list(shape)} beside a weight of {list(like.shape)}, and FSDP slices "
+            "only what is shaped as its weight",
+            remedy='parallel = "ddp"',
+        )
 
 
 def with_rows(like: Tensor, rows: Tensor) -> Tensor:

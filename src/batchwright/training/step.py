@@ -28,7 +28,7 @@ from batchwright.batches.empty_step import NoTargetsError
 from batchwright.foundation.errors import BatchwrightError, ResourceError
 from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import MicroBatch, Objective, target_count
-from batchwright.training.optimizer import set_hyper_parameters
+from batchwright.training.optimizer import make_update, set_hyper_parameters
 from batchwright.training.parallel import LocalGradients, OneProcess, Parallel
 from batchwright.training.ranks import Ranks
 from batchwright.training.slices import whole
@@ -133,7 +133,7 @@ def train_step(
             remedy="a lower learning rate, a longer warm-up or a smaller clip_norm",
         )
     set_hyper_parameters(optimizer, hyper_parameters)
-    optimizer.step()
+    make_update(optimizer)
     seconds = time.perf_counter() - begun
     record = StepRecord(
         step=step,

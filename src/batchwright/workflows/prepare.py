@@ -99,13 +99,22 @@ def rehearse_text(
     )
 
 
-def steps_named(clean: str = "none", *, file: Path | None = None, language: str = "en") -> tuple[Step, ...]:
-    """The cleaning that every text gets, then a preset's steps, or those that a TOML file lists."""
-    from batchwright.documents.presets import preset, steps_from_file  # numba: 0.4 s, only where something is filtered
-
+def steps_named(
+    clean: str = "none", *, file: Path | None = None, listed: Sequence[Mapping[str, Any]] = (), language: str = "en"
+) -> tuple[Step, ...]:
+    """The cleaning that every text gets, then a preset's steps, or those that a TOML file or a recipe lists."""
     if file is not None and clean != "none":
         raise InputError(f"both a preset ({clean}) and a list of steps ({file}) are given", remedy="one of them")
-    return (*DEFAULT_STEPS, *(preset(clean, language) if file is None else steps_from_file(file, language)))
+    if file is None and clean == "none" and not listed:
+        return DEFAULT_STEPS
+    from batchwright.documents import presets  # numba: 0.4 s, only where something is filtered
+
+    if file is not None:
+        return (*DEFAULT_STEPS, *presets.steps_from_file(file, language))
+    try:
+        return (*DEFAULT_STEPS, *presets.preset(clean, language), *presets.steps_listed(listed, language))
+    except InputError as error:
+        raise error.within("[[prepare.steps]]" if listed else "[prepare]") from None
 
 
 def tokenizer_named(
