@@ -48,6 +48,7 @@ def batchwright(text: list[Path], tokenizer: Path, out: Path, limit: int) -> int
 def tokenizers(text: list[Path], tokenizer: Path, out: Path, limit: int) -> int:
     """Hugging Face `tokenizers`, its fast path."""
     import numpy as np
+
     from tokenizers import Tokenizer
 
     engine = Tokenizer.from_file(str(tokenizer))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tokenizers
 
+import tokenizers
 from batchwright.foundation.errors import InputError
 from batchwright.tokens.fast import CACHE_BYTES, GigatokenTokenizer
 from batchwright.tokens.probe import nasty_strings, prove

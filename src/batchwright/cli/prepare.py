@@ -35,6 +35,7 @@ def prepare(
     seed: int = 0,
     licence: str = "unknown",
     name: str = "text",
+    repeat: float = 1.0,
     clean: Literal["none", "repairs", "fineweb", "gopher", "c4", "code"] = "none",
     steps: Path | None = None,
     language: str = "en",
@@ -79,6 +80,8 @@ def prepare(
         The text's licence, written into the store.
     name
         The source's name, written into the store.
+    repeat
+        How often each document is stored for training: 1.5 stores every second one twice (docs/augmentation.md).
     clean
         Published filters, after mail, HTML, mojibake and control characters are repaired (or only that: repairs); what
         they drop is counted by reason.
@@ -100,7 +103,7 @@ def prepare(
     dry_run
         Write nothing: read a sample, and say how many documents, tokens, bytes and seconds it would be.
     """
-    source = TextSource(name=name, paths=tuple(sources), text_column=text_column, licence=licence)
+    source = TextSource(name=name, paths=tuple(sources), text_column=text_column, licence=licence, repeat=repeat)
     cleaning = steps_named(clean, file=steps, language=language)
     if dry_run:
         with face.progress(face.say("rehearsal.title"), unit=format_bytes) as advance:
