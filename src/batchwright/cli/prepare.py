@@ -44,6 +44,7 @@ def prepare(
     seed: int | None = None,
     licence: str | None = None,
     name: str | None = None,
+    repeat: float | None = None,
     clean: Literal["none", "repairs", "fineweb", "gopher", "c4", "code"] | None = None,
     steps: Path | None = None,
     language: str | None = None,
@@ -93,6 +94,9 @@ def prepare(
         The text's licence, written into the store; by default unknown.
     name
         The source's name, written into the store; by default text.
+    repeat
+        How often each document is stored for training, by default once: 1.5 stores every second one twice
+        (docs/augmentation.md).
     clean
         Published filters, after mail, HTML, mojibake and control characters are repaired (or only that: repairs); what
         they drop is counted by reason. By default none.
@@ -129,7 +133,7 @@ def prepare(
         "decontaminate_words": decontaminate_words,
         "keep_rejected": keep_rejected,
     }
-    origin: dict[str, Any] = {"name": name, "text_column": text_column, "licence": licence}
+    origin: dict[str, Any] = {"name": name, "text_column": text_column, "licence": licence, "repeat": repeat}
     wanted, out = _wanted(sources or [], out, set or (), flags, origin, steps)
     job: dict[str, Any] = {
         "tokenizer": wanted.tokenizer,

@@ -20,6 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import TextSource, discover
@@ -54,6 +56,7 @@ from batchwright.tokens.job import (
 )
 from batchwright.tokens.manifest import MANIFEST, SHARD_FILES, FileEntry, ShardEntry, StoreManifest
 from batchwright.tokens.rejected import REJECTED, sort_by_reason
+from batchwright.tokens.repetition import Repetition, repeated
 from batchwright.tokens.selection import Partial
 from batchwright.tokens.shard import PROVENANCE, dtype_for
 from batchwright.tokens.store import INPUTS, PROVENANCE_FILE, TOKENIZER, TokenStore
@@ -206,7 +209,7 @@ class _Build:
             "eot_token": self.tokenizer.eot_token,
             "engine": self.tokenizer.engine,
         }
-        without = self.settings.decontamination
+        without, repetition = self.settings.decontamination, self._repetition
         return Task(
             function=partials_of.FUNCTION,
             parameters={
@@ -219,6 +222,7 @@ class _Build:
                 "tokenizer": tokenizer,
                 "batchwright": version("batchwright"),
                 **self._infilling_parameters(),
+                **({"repetition": repetition.to_json()} if repetition.repeats else {}),
                 **({"decontamination": without.identity} if without else {}),
                 **({"rejected": [source.name for source in self.sources]} if self.keep_rejected else {}),
             },
@@ -230,6 +234,21 @@ class _Build:
             output=str(self.work),
         )
 
+    @property
+    def _repetition(self) -> Repetition:
+        repeats = {number: source.repeat for number, source in enumerate(self.sources) if source.repeat != 1.0}
+        return Repetition(repeats=repeats, seed=self.settings.seed)
+
+    def _repeated(self, shards: Sequence[ShardEntry]) -> dict[str, Any]:
+        """For the tally: copies that stand in the store beside what was kept."""
+        if not self._repetition.repeats:
+            return {}
+        counts = [repeated(self._provenance_of(shard)) for shard in shards]
+        return {"repeated": {unit: sum(of[unit] for of in counts) for unit in ("documents", "bytes")}}
+
+    def _provenance_of(self, shard: ShardEntry) -> NDArray[Any]:
+        return ArrayFile.open(self.out / f"{shard.name}.provenance", "provenance", PROVENANCE).array
+
     def _infilling_parameters(self) -> dict[str, Any]:
         if self.settings.infilling is None:
             return {}
@@ -239,10 +258,7 @@ class _Build:
         """For the tally: what of the documents that stayed was cut."""
         if self.settings.infilling is None:
             return {}
-        counts = [
-            infilled(ArrayFile.open(self.out / f"{shard.name}.provenance", "provenance", PROVENANCE).array)
-            for shard in shards
-        ]
+        counts = [infilled(self._provenance_of(shard)) for shard in shards]
         forms = ("psm", "spm")
         units = ("documents", "bytes")
         return {"infilled": {form: {unit: sum(of[form][unit] for of in counts) for unit in units} for form in forms}}
@@ -292,7 +308,7 @@ class _Build:
             shards=tuple(shards),
             sources=tuple(description["sources"]),
             recipe=description["recipe"],
-            tally={**tally.to_dict(), **self._infilled(shards)},
+            tally={**tally.to_dict(), **self._infilled(shards), **self._repeated(shards)},
             files={name: _file_entry(self.out / name) for name in (TOKENIZER, INPUTS)},
         )
         write_json(self.out / MANIFEST, manifest.to_json())

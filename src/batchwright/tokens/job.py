@@ -132,7 +132,11 @@ def describe_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def describe_sources(sources: Sequence[TextSource]) -> list[dict[str, Any]]:
     """Sources as a manifest names them. Where they lie is no part of what they are: paths are in provenance.json."""
-    return [{name: value for name, value in asdict(source).items() if name != "paths"} for source in sources]
+    described = [{name: value for name, value in asdict(source).items() if name != "paths"} for source in sources]
+    for source in described:
+        if source["repeat"] == 1.0:
+            del source["repeat"]  # most are not repeated, and their stores stay what they were
+    return described
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
