@@ -7,8 +7,8 @@ the broken twin, they do.
 from pathlib import Path
 
 import pytest
-
 import tokenizers
+
 from batchwright.tokens.store import TokenStore
 from batchwright.tokens.tokenizer import open_tokenizer
 

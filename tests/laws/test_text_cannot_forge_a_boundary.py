@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import tokenizers
+
 from batchwright.engines.local import LocalExecutor
 from batchwright.tokens.tokenizer import ByteTokenizer, Tokenizer, from_file, open_tokenizer
 from batchwright.tokens.verification import verify

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 import tokenizers
+
 from batchwright.foundation.errors import InputError
 from batchwright.tokens.bpe import spread, train_bpe
 from batchwright.tokens.probe import nasty_strings
