@@ -120,7 +120,7 @@ class _Build:
         return TokenStore.open(self.out)
 
     def _name(self, tally: Tally) -> list[NamedInput]:
-        files = discover(self.sources, tally=tally)
+        files = discover(self.sources, tally=tally, skip_unreadable=self.settings.errors == "skip")
         inside = next((file for file in files if Path(file.location).is_relative_to(self.out.resolve())), None)
         if inside is not None:
             raise InputError(

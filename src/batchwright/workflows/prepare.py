@@ -152,7 +152,7 @@ def sample_texts(
 
     Documents that will be held out are among them: a vocabulary sees what every text looks like, a model does not.
     """
-    inputs = discover(sources)
+    inputs = discover(sources, skip_unreadable=errors == "skip")
     pieces = partition(inputs, _PIECE_BYTES)
     taken = 0
     for place in KeyedPermutation(size=len(pieces), key=key(seed, "vocabulary-sample")).forward_range(0, len(pieces)):
