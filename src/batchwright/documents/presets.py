@@ -102,11 +102,16 @@ def steps_from_file(path: Path, language: str = "en") -> tuple[Step, ...]:
             raise InputError(
                 "this file lists no steps", remedy='[[step]] tables, each with a name: name = "c4_quality"'
             )
-        return tuple(_step_of(entry, language) for entry in cast(Sequence[Any], listed))
+        return steps_listed(cast(Sequence[Any], listed), language)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"this file is no TOML: {error}", where=str(path)) from error
     except InputError as error:
         raise error.within(str(path)) from None
+
+
+def steps_listed(listed: Sequence[Any], language: str = "en") -> tuple[Step, ...]:
+    """The steps of tables that each give a name and its settings: those of a file, or a recipe's [[prepare.steps]]."""
+    return tuple(_step_of(entry, language) for entry in listed)
 
 
 def _step_of(entry: Any, language: str) -> Step:
