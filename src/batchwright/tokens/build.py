@@ -21,7 +21,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from numpy.typing import NDArray
+
 from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import TextSource, discover
 from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.partitions import WHOLE, Partition, partition
@@ -55,6 +58,7 @@ from batchwright.tokens.job import (
 )
 from batchwright.tokens.manifest import MANIFEST, FileEntry, ShardEntry, StoreManifest
 from batchwright.tokens.rejected import REJECTED, sort_by_reason
+from batchwright.tokens.repetition import Repetition, repeated
 from batchwright.tokens.selection import Partial
 from batchwright.tokens.shard import PROVENANCE, dtype_for
 from batchwright.tokens.store import INPUTS, PROVENANCE_FILE, TOKENIZER, TokenStore
@@ -211,6 +215,7 @@ class _Build:
             "eot_token": self.tokenizer.eot_token,
             "engine": self.tokenizer.engine,
         }
+        without, repetition = self.settings.decontamination, self._repetition
         return Task(
             function=partials_of.FUNCTION,
             parameters={
@@ -228,14 +233,32 @@ class _Build:
                     else {}
                 ),
                 **self._infilling_parameters(),
+                **({"repetition": repetition.to_json()} if repetition.repeats else {}),
+                **({"decontamination": without.identity} if without else {}),
                 **({"rejected": [source.name for source in self.sources]} if self.keep_rejected else {}),
             },
             context={
                 "locations": {str(number): named.file.location for number, named in files.items()},
                 "tokenizer_file": str(self.out / TOKENIZER),
+                **({"evaluation_files": without.locations} if without else {}),
             },
             output=str(self.work),
         )
+
+    @property
+    def _repetition(self) -> Repetition:
+        repeats = {number: source.repeat for number, source in enumerate(self.sources) if source.repeat != 1.0}
+        return Repetition(repeats=repeats, seed=self.settings.seed)
+
+    def _repeated(self, shards: Sequence[ShardEntry]) -> dict[str, Any]:
+        """For the tally: copies that stand in the store beside what was kept."""
+        if not self._repetition.repeats:
+            return {}
+        counts = [repeated(self._provenance_of(shard)) for shard in shards]
+        return {"repeated": {unit: sum(of[unit] for of in counts) for unit in ("documents", "bytes")}}
+
+    def _provenance_of(self, shard: ShardEntry) -> NDArray[Any]:
+        return ArrayFile.open(self.out / f"{shard.name}.provenance", "provenance", PROVENANCE).array
 
     def _infilling_parameters(self) -> dict[str, Any]:
         if self.settings.infilling is None:
@@ -246,10 +269,7 @@ class _Build:
         """For the tally: what of the documents that stayed was cut."""
         if self.settings.infilling is None:
             return {}
-        counts = [
-            infilled(ArrayFile.open(self.out / f"{shard.name}.provenance", "provenance", PROVENANCE).array)
-            for shard in shards
-        ]
+        counts = [infilled(self._provenance_of(shard)) for shard in shards]
         forms = ("psm", "spm")
         units = ("documents", "bytes")
         return {"infilled": {form: {unit: sum(of[form][unit] for of in counts) for unit in units} for form in forms}}
@@ -321,7 +341,7 @@ class _Build:
             shards=tuple(shards),
             sources=tuple(description["sources"]),
             recipe=description["recipe"],
-            tally={**tally.to_dict(), **self._infilled(shards)},
+            tally={**tally.to_dict(), **self._infilled(shards), **self._repeated(shards)},
             files={name: _file_entry(self.out / name) for name in (TOKENIZER, INPUTS)},
         )
         write_json(self.out / MANIFEST, manifest.to_json())
@@ -359,6 +379,7 @@ def prepare_store(
     near_duplicates: NearDuplicates | None = None,
     partition_bytes: int = PARTITION_BYTES,
     infilling: Infilling | None = None,
+    decontamination: Decontamination | None = None,
     keep_rejected: bool = False,
     against: Sequence[Path | str] = (),
     progress: Callable[[Progress], None] | None = None,
@@ -370,8 +391,9 @@ def prepare_store(
     tokens (a longer document is a shard alone); `steps` are the cleaning; `near_duplicates` says what counts as one
     and what is done about it (None: they are not looked for); `against` are finished stores whose documents count as
     earlier, so that what they hold is left out here; `infilling` stores a share of the documents cut in three;
-    `partition_bytes` is how much input one task reads, and changes no byte of the store; neither does `keep_rejected`,
-    which writes the documents that steps drop to rejected/REASON.jsonl.
+    `decontamination` drops those that share words with evaluation files; `partition_bytes` is how much input one task
+    reads, and changes no byte of the store; neither does `keep_rejected`, which writes the documents that steps drop to
+    rejected/REASON.jsonl.
 
     Raises InputError (unreadable input, nothing left, a changed job, a directory that is not ours), LockedError (a
     second writer), ResourceError (disk full; free some space and call again), CorruptDataError (unfinished work that is
@@ -396,6 +418,7 @@ def prepare_store(
             near_duplicates=near_duplicates,
             against=[other.store.fingerprint for other in others],
             infilling=infilling,
+            decontamination=decontamination,
         ),
         partition_bytes=partition_bytes,
         keep_rejected=keep_rejected,

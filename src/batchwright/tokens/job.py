@@ -13,6 +13,7 @@ from typing import Any, cast
 import orjson
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import InputFile, TextSource
 from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.pipeline import Step
@@ -38,6 +39,7 @@ class PrepareSettings:
     near_duplicates: NearDuplicates | None = None
     against: Sequence[str] = ()  # fingerprints of the stores whose documents come first
     infilling: Infilling | None = None
+    decontamination: Decontamination | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.validation_fraction < 1.0:
@@ -69,6 +71,7 @@ class PrepareSettings:
             **({"against": list(self.against)} if self.against else {}),
             **({"near_duplicates": self.near_duplicates.to_json()} if self.near_duplicates else {}),
             **({"infilling": asdict(self.infilling)} if self.infilling else {}),
+            **({"decontamination": self.decontamination.identity} if self.decontamination else {}),
         }
 
 
@@ -140,7 +143,11 @@ def describe_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def describe_sources(sources: Sequence[TextSource]) -> list[dict[str, Any]]:
     """Sources as a manifest names them. Where they lie is no part of what they are: paths are in provenance.json."""
-    return [{name: value for name, value in asdict(source).items() if name != "paths"} for source in sources]
+    described = [{name: value for name, value in asdict(source).items() if name != "paths"} for source in sources]
+    for source in described:
+        if source["repeat"] == 1.0:
+            del source["repeat"]  # most are not repeated, and their stores stay what they were
+    return described
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

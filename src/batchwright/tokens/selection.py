@@ -4,9 +4,10 @@
     root of the cluster ─hash of its id, keyed by the seed─▶ train | validation
 
 The split follows the id of the first document of a cluster of near-duplicates (of the text itself, where none are
-looked for), so neither a text nor a near copy of it is in both. Guarantee: a document's fate depends on the texts
-before it and the seed (where near-duplicates are looked for, on all texts), not on partitions. Price: one bit per
-document in memory, with near-duplicates 8 bytes more; one byte on disk; ~1 µs per document.
+looked for), so neither a text nor a near copy of it is in both. Copies of a repeated document go with it into train, or
+go. Guarantee: a document's fate depends on the texts before it and the seed (where near-duplicates are looked for, on
+all texts), not on partitions. Price: one bit per document in memory, with near-duplicates 8 bytes more; one byte on
+disk; ~1 µs per document.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,9 +25,10 @@ from batchwright.documents.tally import Tally
 from batchwright.foundation.array_file import ArrayFile, ArrayFileWriter
 from batchwright.foundation.fingerprint import fingerprint
 from batchwright.foundation.randomness import key
+from batchwright.tokens.repetition import fates_of_copies
 from batchwright.tokens.shard import ENDS_DTYPE, PROVENANCE
 
-DROPPED, TRAIN, VALIDATION, NEAR_DUPLICATE, IN_OTHER_STORE, NEAR_OTHER_STORE = range(6)
+DROPPED, TRAIN, VALIDATION, NEAR_DUPLICATE, IN_OTHER_STORE, NEAR_OTHER_STORE, NOT_COPIED = *range(6), 255
 FATE_OF_SPLIT = {"train": TRAIN, "validation": VALIDATION}
 REASON_OF_FATE = {
     DROPPED: "duplicate",
@@ -125,7 +127,8 @@ class Selection:
                 fates[~kept.range(base + first, base + stop)] = IN_OTHER_STORE if base else DROPPED
                 if fresh is not None:  # a text that the new documents themselves repeat
                     fates[~fresh.range(first, stop)] = DROPPED
-                writer.append(fates)
+                copies = partial.open(work, "provenance").array["copy"]
+                writer.append(fates_of_copies(fates, copies, TRAIN, NOT_COPIED))
                 first = stop
 
     def _fates_of_cluster(

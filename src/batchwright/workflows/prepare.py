@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import TextSource, discover
 from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.partitions import partition
@@ -51,6 +52,7 @@ def prepare(
     near_duplicates: NearDuplicates | None = None,
     against: Sequence[Path] = (),
     infilling: Infilling | None = None,
+    decontamination: Decontamination | None = None,
     keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
@@ -71,6 +73,7 @@ def prepare(
             near_duplicates=near_duplicates,
             against=against,
             infilling=infilling,
+            decontamination=decontamination,
             keep_rejected=keep_rejected,
             progress=progress,
         )
