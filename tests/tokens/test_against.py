@@ -3,12 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import orjson
 import pytest
 
+from batchwright.documents.inputs import TextSource
 from batchwright.documents.near_duplicates import NearDuplicates
+from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation.errors import CorruptDataError, InputError
 from batchwright.tokens import near
+from batchwright.tokens.build import prepare_store
+from batchwright.tokens.rejected import read_rejected
 from batchwright.tokens.store import TokenStore
+from batchwright.tokens.tokenizer import ByteTokenizer
 
 from .material import near_texts, prepare, stored_bytes, texts, write_jsonl
 
@@ -98,3 +105,23 @@ def test_signatures_that_are_damaged_or_of_another_shard_stop_the_job(old: Path,
     path.write_bytes(content)
     with pytest.raises(CorruptDataError, match="do not match their checksum"):
         prepare(source, tmp_path / "x", against=[place], **NEAR)
+
+
+def test_dropped_near_copies_are_kept_with_the_name_of_what_stayed(old: Path, tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "new.jsonl", [*NEW, *ORIGINALS[9:10], *COPIES[9:10]])
+    again = [*near_texts(20)[15:20], *near_texts(20)[35:40]]
+    write_jsonl(tmp_path / "more.jsonl", again)
+    sources = [TextSource(name="tests", paths=(str(source), str(tmp_path / "more.jsonl")))]
+    settings: dict[str, Any] = {"against": [old], "keep_rejected": True, **NEAR}
+    store = prepare_store(sources, tmp_path / "store", tokenizer=ByteTokenizer(), executor=SerialExecutor(), **settings)
+    copies = list(read_rejected(store.directory, "near_duplicate", 99))
+    assert [line["text"] for line in copies] == again[5:]
+    assert (store.directory / "manifest.json").exists()
+    offsets = np.cumsum([0, *(len(orjson.dumps({"text": text})) + 1 for text in again)]).tolist()
+    assert [line["detail"] for line in copies] == [f"near more.jsonl@{offset}" for offset in offsets[:5]]
+    others = list(read_rejected(store.directory, "near_other_store", 99))
+    assert [line["text"] for line in others] == [*COPIES[:8], *COPIES[9:10]]
+    assert all(line["detail"].startswith("near store:old.jsonl@") for line in others)
+    without = {**settings, "keep_rejected": False}
+    plain = prepare_store(sources, tmp_path / "plain", tokenizer=ByteTokenizer(), executor=SerialExecutor(), **without)
+    assert plain.fingerprint == store.fingerprint

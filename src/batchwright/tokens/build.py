@@ -58,6 +58,7 @@ from batchwright.tokens.job import (
 )
 from batchwright.tokens.manifest import MANIFEST, FileEntry, ShardEntry, StoreManifest
 from batchwright.tokens.rejected import REJECTED, sort_by_reason
+from batchwright.tokens.rejected_copies import Copies
 from batchwright.tokens.repetition import Repetition, repeated
 from batchwright.tokens.selection import Partial
 from batchwright.tokens.shard import PROVENANCE, dtype_for
@@ -115,7 +116,7 @@ class _Build:
             partials, audited = self._tokenize(inputs, tally)
             for named in inputs:
                 named.check_unchanged()
-            shards = self._assemble(partials, tally)
+            shards = self._assemble(partials, inputs, tally)
             if self.keep_rejected:
                 with translated(self.out):
                     (self.out / REJECTED).mkdir(exist_ok=True)
@@ -274,9 +275,12 @@ class _Build:
         units = ("documents", "bytes")
         return {"infilled": {form: {unit: sum(of[form][unit] for of in counts) for unit in units} for form in forms}}
 
-    def _assemble(self, partials: Sequence[Partial], tally: Tally) -> list[ShardEntry]:
+    def _assemble(self, partials: Sequence[Partial], inputs: Sequence[NamedInput], tally: Tally) -> list[ShardEntry]:
         self.progress(Progress(phase="selecting", done=0, total=1))
-        fates = self.settings.selection.write(self.work, partials, tally, self._roots(partials), self.against)
+        roots = self._roots(partials)
+        fates = self.settings.selection.write(self.work, partials, tally, roots, self.against)
+        if self.keep_rejected and roots is not None:
+            self._keep_copies(partials, inputs, fates, roots)
         tally.check()
         if not tally.kept.documents:
             reasons = ", ".join(f"{amount.documents:,} {reason}" for reason, amount in sorted(tally.dropped.items()))
@@ -317,6 +321,15 @@ class _Build:
             for partial in partials
         ]
         return find_roots(self.executor, self.work, parts, near)
+
+    def _keep_copies(
+        self, partials: Sequence[Partial], inputs: Sequence[NamedInput], fates: ArrayFile, roots: ArrayFile
+    ) -> None:
+        """Near-duplicates that were dropped, beside what the steps dropped."""
+        paths = [named.file.path for named in inputs]
+        names = [source.name for source in self.sources]
+        copies = Copies(self.work, partials, self.against, paths, names, self.tokenizer.decode)
+        copies.write(fates, roots, self.out / REJECTED)
 
     def _move(self, key: str, name: str, kinds: Iterable[str]) -> None:
         """Give a shard its name. After a crash some already have theirs; the job's record says that they are this
