@@ -25,6 +25,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.deduplication import document_id
 from batchwright.documents.document import Document
 from batchwright.documents.inputs import InputFile
@@ -41,6 +42,7 @@ from batchwright.tokens.fast import GigatokenTokenizer
 from batchwright.tokens.infilling import Infiller, Infilling, pieces_of
 from batchwright.tokens.probe import first_difference
 from batchwright.tokens.rejected import REJECTED, RejectedWriter
+from batchwright.tokens.repetition import Repetition
 from batchwright.tokens.shard import ENDS_DTYPE, PROVENANCE, dtype_for, require_ids_below
 from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file
 from batchwright.tokens.vocabulary import Vocabulary
@@ -79,7 +81,12 @@ def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
             step_from_json(step, locations)
             for step, locations in zip(parameters["steps"], parameters["step_locations"], strict=True)
         ]
-        for block in blocks(clean(read, steps, tally, rejected)):
+        if "decontamination" in parameters:
+            steps.append(Decontamination.located(parameters["decontamination"], parameters["evaluation_files"]))
+        documents = clean(read, steps, tally, rejected)
+        if "repetition" in parameters:
+            documents = Repetition.from_json(parameters["repetition"]).repeated(documents)
+        for block in blocks(documents):
             writer.append(block, auditor)
     tally.check()
     return {**writer.counts(), "audited": auditor.count, "tally": tally.to_dict()}
@@ -216,6 +223,7 @@ def _records(block: Sequence[Document], names: bytes) -> NDArray[Any]:
     records["text_bytes"] = [len(document.utf8) for document in block]
     records["source"] = [document.source for document in block]
     records["flags"] = [int(document.flags) for document in block]
+    records["copy"] = [document.copy for document in block]
     return records
 
 

@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,11 +169,17 @@ class CheckpointWriter:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._prepared = False
+        self.seconds = 0.0  # from the copy to the commit of the last one that was committed
         self.waited = 0  # checkpoints that a step had to wait for, because the memory for a copy was not there
 
     @property
     def prepared(self) -> bool:
         return self._prepared
+
+    @property
+    def writing(self) -> bool:
+        """Whether one is on its way."""
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def failed(self) -> bool:
@@ -249,6 +256,7 @@ class CheckpointWriter:
 
     def _write(self, progress: Progress, files: Sequence[_File], payloads: Mapping[str, Any]) -> None:
         """All ranks write, then the first one commits."""
+        begun = time.monotonic()
         ranks, first = self._beside, self._beside.first
         ranks.together(lambda: self._checkpoints.begin(progress.step) if first else None)
         building = self._checkpoints.building(progress.step)
@@ -257,6 +265,7 @@ class CheckpointWriter:
         )
         written = ranks.gather({"files": seals, "entries": {f.name: [f.kind, f.entries()] for f in files}})
         ranks.together(lambda: self._checkpoints.commit(progress, written) if first else None)
+        self.seconds = time.monotonic() - begun
 
 
 def _listed(files: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
