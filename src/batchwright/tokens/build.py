@@ -241,6 +241,7 @@ class _Build:
             context={
                 "locations": {str(number): named.file.location for number, named in files.items()},
                 "tokenizer_file": str(self.out / TOKENIZER),
+                "step_locations": [partials_of.step_locations(step) for step in self.settings.steps],
                 **({"evaluation_files": without.locations} if without else {}),
             },
             output=str(self.work),
