@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from batchwright.cli.face import PEOPLE, Face
 from batchwright.cli.options import Settings
 from batchwright.cli.paint import paint_grid, paint_section, paint_warning
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import TextSource
 from batchwright.foundation.errors import RecipeError, UsageError
 from batchwright.foundation.units import format_bytes, format_count
@@ -43,11 +44,14 @@ def prepare(
     seed: int | None = None,
     licence: str | None = None,
     name: str | None = None,
+    repeat: float | None = None,
     clean: Literal["none", "repairs", "fineweb", "gopher", "c4", "code"] | None = None,
     steps: Path | None = None,
     language: str | None = None,
     fim: float | None = None,
     fim_spm: float | None = None,
+    decontaminate: Annotated[list[Path] | None, Parameter(negative=())] = None,
+    decontaminate_words: int | None = None,
     keep_rejected: Annotated[bool | None, Parameter(negative=())] = None,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     face: Face = PEOPLE,
@@ -90,6 +94,9 @@ def prepare(
         The text's licence, written into the store; by default unknown.
     name
         The source's name, written into the store; by default text.
+    repeat
+        How often each document is stored for training, by default once: 1.5 stores every second one twice
+        (docs/augmentation.md).
     clean
         Published filters, after mail, HTML, mojibake and control characters are repaired (or only that: repairs); what
         they drop is counted by reason. By default none.
@@ -102,6 +109,11 @@ def prepare(
         default none.
     fim_spm
         Of these, the share whose suffix comes first; by default half.
+    decontaminate
+        A file of evaluation texts (.jsonl: every string in it; else the whole file), may be given again: documents that
+        share a run of words with one are dropped.
+    decontaminate_words
+        How many words alike in a row are an overlap, by default 13.
     keep_rejected
         Write what filters drop to STORE/rejected/REASON.jsonl, to be looked at with show --rejected REASON.
     dry_run
@@ -117,9 +129,11 @@ def prepare(
         "language": language,
         "fim": fim,
         "fim_spm": fim_spm,
+        "decontaminate": None if decontaminate is None else [str(path) for path in decontaminate],
+        "decontaminate_words": decontaminate_words,
         "keep_rejected": keep_rejected,
     }
-    origin: dict[str, Any] = {"name": name, "text_column": text_column, "licence": licence}
+    origin: dict[str, Any] = {"name": name, "text_column": text_column, "licence": licence, "repeat": repeat}
     wanted, out = _wanted(sources or [], out, set or (), flags, origin, steps)
     job: dict[str, Any] = {
         "tokenizer": wanted.tokenizer,
@@ -155,6 +169,7 @@ def prepare(
             ray_address=ray_address,
             validation_fraction=wanted.validation,
             infilling=Infilling(rate=wanted.fim, spm_share=wanted.fim_spm) if wanted.fim else None,
+            decontamination=_decontamination(wanted),
             keep_rejected=wanted.keep_rejected,
             progress=heard,
         )
@@ -218,6 +233,11 @@ def _wanted(
     if out is None and file is None:
         raise UsageError("where the store shall lie is not said", remedy="--out STORE")
     return wanted, Path(loaded.data.store) if out is None else out
+
+
+def _decontamination(wanted: PrepareRecipe) -> Decontamination | None:
+    files = [Path(path) for path in wanted.decontaminate]
+    return Decontamination.of(files, wanted.decontaminate_words) if files else None
 
 
 def _recipe_file(words: Sequence[str]) -> Path | None:

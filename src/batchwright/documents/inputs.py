@@ -48,6 +48,7 @@ class TextSource:
 
     text_column: the key (JSONL) or column (parquet) that holds the text.
     format: "auto" goes by the file name; anything else overrules it for every file of this source.
+    repeat: how often each document is stored for training; 1.5 stores every second one twice.
     """
 
     name: str
@@ -55,12 +56,18 @@ class TextSource:
     text_column: str = "text"
     licence: str = "unknown"
     format: Format = "auto"
+    repeat: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.name:
             raise InputError("a source needs a name")
         if not self.paths:
             raise InputError(f"source '{self.name}' names no path", remedy="give a file, a directory or a glob")
+        if not 1.0 <= self.repeat <= 100.0:
+            raise InputError(
+                f"source '{self.name}' is to be repeated {self.repeat} times; 1 to 100 times",
+                remedy="a source that is to weigh less gets a weight in the recipe",
+            )
         if "" in self.paths:  # a shell variable that was never set, and not the current directory
             raise InputError(f"source '{self.name}' names an empty path", remedy="'.' for the current directory")
         if self.format not in get_args(Format):

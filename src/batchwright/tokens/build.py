@@ -20,7 +20,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import TextSource, discover
 from batchwright.documents.partitions import WHOLE, Partition, partition
 from batchwright.documents.pipeline import Step
@@ -53,6 +56,7 @@ from batchwright.tokens.job import (
 )
 from batchwright.tokens.manifest import MANIFEST, SHARD_FILES, FileEntry, ShardEntry, StoreManifest
 from batchwright.tokens.rejected import REJECTED, sort_by_reason
+from batchwright.tokens.repetition import Repetition, repeated
 from batchwright.tokens.selection import Partial
 from batchwright.tokens.shard import PROVENANCE, dtype_for
 from batchwright.tokens.store import INPUTS, PROVENANCE_FILE, TOKENIZER, TokenStore
@@ -205,6 +209,7 @@ class _Build:
             "eot_token": self.tokenizer.eot_token,
             "engine": self.tokenizer.engine,
         }
+        without, repetition = self.settings.decontamination, self._repetition
         return Task(
             function=partials_of.FUNCTION,
             parameters={
@@ -217,14 +222,33 @@ class _Build:
                 "tokenizer": tokenizer,
                 "batchwright": version("batchwright"),
                 **self._infilling_parameters(),
+                **({"repetition": repetition.to_json()} if repetition.repeats else {}),
+                **({"decontamination": without.identity} if without else {}),
                 **({"rejected": [source.name for source in self.sources]} if self.keep_rejected else {}),
             },
             context={
                 "locations": {str(number): named.file.location for number, named in files.items()},
                 "tokenizer_file": str(self.out / TOKENIZER),
+                "step_locations": [partials_of.step_locations(step) for step in self.settings.steps],
+                **({"evaluation_files": without.locations} if without else {}),
             },
             output=str(self.work),
         )
+
+    @property
+    def _repetition(self) -> Repetition:
+        repeats = {number: source.repeat for number, source in enumerate(self.sources) if source.repeat != 1.0}
+        return Repetition(repeats=repeats, seed=self.settings.seed)
+
+    def _repeated(self, shards: Sequence[ShardEntry]) -> dict[str, Any]:
+        """For the tally: copies that stand in the store beside what was kept."""
+        if not self._repetition.repeats:
+            return {}
+        counts = [repeated(self._provenance_of(shard)) for shard in shards]
+        return {"repeated": {unit: sum(of[unit] for of in counts) for unit in ("documents", "bytes")}}
+
+    def _provenance_of(self, shard: ShardEntry) -> NDArray[Any]:
+        return ArrayFile.open(self.out / f"{shard.name}.provenance", "provenance", PROVENANCE).array
 
     def _infilling_parameters(self) -> dict[str, Any]:
         if self.settings.infilling is None:
@@ -235,10 +259,7 @@ class _Build:
         """For the tally: what of the documents that stayed was cut."""
         if self.settings.infilling is None:
             return {}
-        counts = [
-            infilled(ArrayFile.open(self.out / f"{shard.name}.provenance", "provenance", PROVENANCE).array)
-            for shard in shards
-        ]
+        counts = [infilled(self._provenance_of(shard)) for shard in shards]
         forms = ("psm", "spm")
         units = ("documents", "bytes")
         return {"infilled": {form: {unit: sum(of[form][unit] for of in counts) for unit in units} for form in forms}}
@@ -288,7 +309,7 @@ class _Build:
             shards=tuple(shards),
             sources=tuple(description["sources"]),
             recipe=description["recipe"],
-            tally={**tally.to_dict(), **self._infilled(shards)},
+            tally={**tally.to_dict(), **self._infilled(shards), **self._repeated(shards)},
             files={name: _file_entry(self.out / name) for name in (TOKENIZER, INPUTS)},
         )
         write_json(self.out / MANIFEST, manifest.to_json())
@@ -325,6 +346,7 @@ def prepare_store(
     steps: Sequence[Step] = DEFAULT_STEPS,
     partition_bytes: int = PARTITION_BYTES,
     infilling: Infilling | None = None,
+    decontamination: Decontamination | None = None,
     keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
@@ -333,7 +355,8 @@ def prepare_store(
 
     `validation_fraction` is of documents; `seed` names the validation split; a shard holds at most `shard_tokens`
     tokens (a longer document is a shard alone); `steps` are the cleaning; `partition_bytes` is how much input one task
-    reads, and changes no byte of the store; `infilling` stores a share of the documents cut in three; `keep_rejected`
+    reads, and changes no byte of the store; `infilling` stores a share of the documents cut in three;
+    `decontamination` drops those that share words with evaluation files; `keep_rejected`
     writes the documents that steps drop to rejected/REASON.jsonl, and changes no byte either.
 
     Raises InputError (unreadable input, nothing left, a changed job, a directory that is not ours), LockedError (a
@@ -352,6 +375,7 @@ def prepare_store(
             shard_tokens=shard_tokens,
             steps=steps,
             infilling=infilling,
+            decontamination=decontamination,
         ),
         partition_bytes=partition_bytes,
         keep_rejected=keep_rejected,

@@ -45,10 +45,10 @@ class Infilling:
             if not 0.0 <= value <= 1.0:
                 raise InputError(f"the infilling {name} is {value}; it lies between 0 and 1")
 
-    def cut(self, seed_key: int, document: Document, name: bytes, copy: int = 0) -> "CutDocument | None":
+    def cut(self, seed_key: int, document: Document, name: bytes) -> "CutDocument | None":
         """The document in three pieces, or None for one that stays whole."""
         chosen, mode, *places = (
-            xxhash.xxh3_64_intdigest(name + copy.to_bytes(2, "little") + bytes([draw]), seed=seed_key)
+            xxhash.xxh3_64_intdigest(name + document.copy.to_bytes(2, "little") + bytes([draw]), seed=seed_key)
             for draw in range(4)
         )
         if chosen >= self.rate * 2**64:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import orjson
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import InputFile, TextSource
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
@@ -35,6 +36,7 @@ class PrepareSettings:
     shard_tokens: int = 2**27
     steps: Sequence[Step] = DEFAULT_STEPS
     infilling: Infilling | None = None
+    decontamination: Decontamination | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.validation_fraction < 1.0:
@@ -58,6 +60,7 @@ class PrepareSettings:
             "steps": [step_to_json(step) for step in self.steps],
             "validation_fraction": self.validation_fraction,
             **({"infilling": asdict(self.infilling)} if self.infilling else {}),
+            **({"decontamination": self.decontamination.identity} if self.decontamination else {}),
         }
 
 
@@ -129,7 +132,11 @@ def describe_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def describe_sources(sources: Sequence[TextSource]) -> list[dict[str, Any]]:
     """Sources as a manifest names them. Where they lie is no part of what they are: paths are in provenance.json."""
-    return [{name: value for name, value in asdict(source).items() if name != "paths"} for source in sources]
+    described = [{name: value for name, value in asdict(source).items() if name != "paths"} for source in sources]
+    for source in described:
+        if source["repeat"] == 1.0:
+            del source["repeat"]  # most are not repeated, and their stores stay what they were
+    return described
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

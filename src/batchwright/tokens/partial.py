@@ -25,6 +25,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.deduplication import document_id
 from batchwright.documents.document import Document
 from batchwright.documents.inputs import InputFile
@@ -41,6 +42,7 @@ from batchwright.tokens.fast import GigatokenTokenizer
 from batchwright.tokens.infilling import Infiller, Infilling, pieces_of
 from batchwright.tokens.probe import first_difference
 from batchwright.tokens.rejected import REJECTED, RejectedWriter
+from batchwright.tokens.repetition import Repetition
 from batchwright.tokens.shard import ENDS_DTYPE, PROVENANCE, dtype_for, require_ids_below
 from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file
 from batchwright.tokens.vocabulary import Vocabulary
@@ -75,8 +77,16 @@ def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
         if "rejected" in parameters:
             file = stack.enter_context(AtomicFile(prefix.with_name(f"{prefix.name}.{REJECTED}")))
             rejected = RejectedWriter(file, inputs, parameters["rejected"])
-        steps = [step_from_json(step) for step in parameters["steps"]]
-        for block in blocks(clean(read, steps, tally, rejected)):
+        steps = [
+            step_from_json(step, locations)
+            for step, locations in zip(parameters["steps"], parameters["step_locations"], strict=True)
+        ]
+        if "decontamination" in parameters:
+            steps.append(Decontamination.located(parameters["decontamination"], parameters["evaluation_files"]))
+        documents = clean(read, steps, tally, rejected)
+        if "repetition" in parameters:
+            documents = Repetition.from_json(parameters["repetition"]).repeated(documents)
+        for block in blocks(documents):
             writer.append(block, auditor)
     tally.check()
     return {**writer.counts(), "audited": auditor.count, "tally": tally.to_dict()}
@@ -213,6 +223,7 @@ def _records(block: Sequence[Document], names: bytes) -> NDArray[Any]:
     records["text_bytes"] = [len(document.utf8) for document in block]
     records["source"] = [document.source for document in block]
     records["flags"] = [int(document.flags) for document in block]
+    records["copy"] = [document.copy for document in block]
     return records
 
 
@@ -263,16 +274,22 @@ class _Given:
 
 
 def step_to_json(step: Step) -> dict[str, Any]:
-    """A cleaning step as JSON: the class's place and its settings."""
+    """A cleaning step as JSON: the class's place and its settings, without what is only a location."""
     if not is_dataclass(step):
         raise InputError(f"the step {step!r} cannot travel to a worker: steps are frozen dataclasses")
-    kind = type(step)
-    settings = {field.name: value for field in fields(step) if (value := asdict(step)[field.name]) is not None}
+    kind, values = type(step), asdict(step)
+    named = [field.name for field in fields(step) if "location" not in field.metadata]
+    settings = {name: values[name] for name in named if values[name] is not None}
     # As it will be read again: a tuple is a list, so that the job that goes on equals the one that began.
     return {"step": f"{kind.__module__}:{kind.__qualname__}", "settings": orjson.loads(orjson.dumps(settings))}
 
 
-def step_from_json(value: Mapping[str, Any]) -> Step:
-    """The step that `step_to_json` wrote."""
+def step_locations(step: Step) -> dict[str, str]:
+    """The rest: where on this machine lies what the step reads."""
+    return {field.name: getattr(step, field.name) for field in fields(cast(Any, step)) if "location" in field.metadata}
+
+
+def step_from_json(value: Mapping[str, Any], locations: Mapping[str, str] | None = None) -> Step:
+    """The step that `step_to_json` wrote, with its `step_locations` if it has any."""
     module, _, name = value["step"].partition(":")
-    return cast(Step, getattr(import_module(module), name)(**value["settings"]))
+    return cast(Step, getattr(import_module(module), name)(**value["settings"], **(locations or {})))

@@ -36,6 +36,8 @@ class PrepareRecipe:
     language: str = "en"  # of the text: stop words, and whether words are spaced
     fim: float = 0.0  # share of the documents cut for filling in the middle
     fim_spm: float = 0.5  # of these, the share whose suffix comes first
+    decontaminate: tuple[str, ...] = ()  # files of evaluation texts: documents that share words with one go
+    decontaminate_words: int = 13  # so many in a row
     keep_rejected: bool = False  # write what steps drop beside the store; changes no byte of it
 
     def __post_init__(self) -> None:

@@ -3,9 +3,9 @@
     ids of all partials, in global order ─keep the first of each text─▶ kept ─hash of the id, keyed by the seed─▶ train
     | validation
 
-The split follows the id of the document that stayed, after deduplication, so no text is in both. Guarantee: a
-document's fate depends on the texts before it and the seed, not on partitions. Price: one bit per document in memory,
-one byte on disk; ~1 µs per document.
+The split follows the id of the document that stayed, after deduplication, so no text is in both. Copies of a repeated
+document go with it into train, or go. Guarantee: a document's fate depends on the texts before it and the seed, not on
+partitions. Price: one bit per document in memory, one byte on disk; ~1 µs per document.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,9 +21,10 @@ from batchwright.documents.tally import Tally
 from batchwright.foundation.array_file import ArrayFile, ArrayFileWriter
 from batchwright.foundation.fingerprint import fingerprint
 from batchwright.foundation.randomness import key
+from batchwright.tokens.repetition import fates_of_copies
 from batchwright.tokens.shard import ENDS_DTYPE, PROVENANCE
 
-DROPPED, TRAIN, VALIDATION = 0, 1, 2
+DROPPED, TRAIN, VALIDATION, NOT_COPIED = 0, 1, 2, 255
 FATE_OF_SPLIT = {"train": TRAIN, "validation": VALIDATION}
 FATES = "fates"
 
@@ -66,9 +67,9 @@ class Selection:
                 first = 0
                 for partial in partials:
                     stop = first + partial.documents
-                    writer.append(
-                        np.where(kept.range(first, stop), self._split(_ids(work, partial)), DROPPED).astype("<u1")
-                    )
+                    fates = np.where(kept.range(first, stop), self._split(_ids(work, partial)), DROPPED)
+                    copies = partial.open(work, "provenance").array["copy"]
+                    writer.append(fates_of_copies(fates, copies, TRAIN, NOT_COPIED))
                     first = stop
         fates = ArrayFile.open(path, FATES, "<u1")
         fates.verify()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import TextSource, discover
 from batchwright.documents.partitions import partition
 from batchwright.documents.pipeline import Step, clean
@@ -48,6 +49,7 @@ def prepare(
     errors: ErrorPolicy = "strict",
     steps: Sequence[Step] = DEFAULT_STEPS,
     infilling: Infilling | None = None,
+    decontamination: Decontamination | None = None,
     keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
@@ -66,6 +68,7 @@ def prepare(
             errors=errors,
             steps=steps,
             infilling=infilling,
+            decontamination=decontamination,
             keep_rejected=keep_rejected,
             progress=progress,
         )
