@@ -312,7 +312,7 @@ class Trainer:
         run.records.refuse(error, batches, step=run.step + 1, directory=self.directory, newest=back)
 
     def _save(self, run: _Run, *, wait: bool = False) -> None:
-        log_bytes, log_xxh3 = run.records.commit()
+        log_bytes, log_xxh3 = run.records.position()
         progress = Progress(
             step=run.step,
             tokens=run.tokens,
@@ -329,7 +329,7 @@ class Trainer:
                 **{name: version(name) for name in ("batchwright", "torch", "numpy")},
             },
         )
-        run.writer.write(progress, *_tensors(run), wait=wait)
+        run.writer.write(progress, *_tensors(run), first_sync=run.records.sync, wait=wait)
         run.clock.written(run.tokens)
 
 
