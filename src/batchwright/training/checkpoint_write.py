@@ -27,6 +27,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from batchwright.foundation.errors import CorruptDataError
 from batchwright.foundation.files import TEMPORARY_SUFFIX, read_json, sync_directory, translated, write_json
 from batchwright.foundation.fingerprint import fingerprint
 from batchwright.training.checkpoint import FORMAT, MODEL, OPTIMIZER, SUFFIX, VERSION, Progress
@@ -65,9 +66,17 @@ def milestones(committed: Sequence[Path], every_tokens: int | None) -> set[Path]
     first: dict[int, Path] = {}
     if every_tokens is not None:
         for path in committed:
-            tokens = read_json(path / "state.json").get("tokens", 0)
-            first.setdefault(tokens // every_tokens, path)
+            first.setdefault(_tokens_of(path) // every_tokens, path)
     return {path for stretch, path in first.items() if stretch}
+
+
+def _tokens_of(path: Path) -> int:
+    """How far a checkpoint is; one that is damaged must not keep newer ones from being written, and is none to keep."""
+    try:
+        tokens = read_json(path / "state.json").get("tokens", 0)
+    except (CorruptDataError, AttributeError):
+        return 0
+    return tokens if isinstance(tokens, int) else 0
 
 
 class Checkpoints:

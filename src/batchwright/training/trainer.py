@@ -180,8 +180,10 @@ class Trainer:
             if run.step == 0:
                 self._evaluate(run)
             for batches in self._steps(run):
+                # Time that is up leaves one step: a call that makes none, called again and again, would never end.
+                asked = interruption.signalled or (interruption.requested and run.last_step is not None)
                 # Every rank must stop at the same step, whichever was asked to.
-                if run.step >= last or ranks.any(interruption.requested or run.writer.failed):
+                if run.step >= last or ranks.any(asked or run.writer.failed):
                     break
                 self._step(run, batches)
             run.writer.finish()
