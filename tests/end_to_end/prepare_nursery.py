@@ -1,12 +1,13 @@
 """A process that prepares a small store again and again, stopped at every durable operation in turn; run by the tests.
 
-    python -m tests.end_to_end.prepare_nursery MODE SOURCE WORK [--step N] [--pairs N] [--crowd] [--twin]
+    python -m tests.end_to_end.prepare_nursery MODE SOURCE WORK [--step N] [--pairs N] [--crowd] [--near] [--twin]
 
 It prints one JSON object. MODE is kill (SIGKILL), full (no space left from that operation on until "something is
 freed") or fail (one input/output error). --pairs strikes at a drawn operation and again at a drawn one of the run that
 goes on. --crowd filters, keeps what was rejected, and lets two processes work at a time; a strike takes them all, as a
-power cut does. Every trial is a forked child, so nothing of production code knows about it: the operations are counted
-where the code asks the system for them. --twin replaces the atomic writer by one that writes in place.
+power cut does. --near looks for near-duplicates. Every trial is a forked child, so nothing of production code knows
+about it: the operations are counted where the code asks the system for them. --twin replaces the atomic writer by one
+that writes in place.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from typing import Any
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.document import Document
 from batchwright.documents.filters.gopher_quality import GopherQuality
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.foundation import files
 from batchwright.foundation.array_file import ArrayFile
 from batchwright.foundation.errors import BatchwrightError, ResourceError
@@ -191,6 +193,9 @@ def main(given: argparse.Namespace) -> dict[str, Any]:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     settings = settings_of(given.crowd)
+    if given.near:
+        settings["near_duplicates"] = NearDuplicates()
+        prepare(source, work / "loaded", **settings)  # what is compiled is loaded once, before there are children
     reference, out = work / "reference", work / "out"
     code, operations = trial(source, reference, 0, mode, settings)
     assert code == 0, code
@@ -234,5 +239,6 @@ if __name__ == "__main__":
     parser.add_argument("--step", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=0)
     parser.add_argument("--crowd", action="store_true")
+    parser.add_argument("--near", action="store_true")
     parser.add_argument("--twin", action="store_true")
     print(json.dumps(main(parser.parse_args())))

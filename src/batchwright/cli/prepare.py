@@ -21,7 +21,7 @@ from batchwright.tokens.build import Progress
 from batchwright.tokens.infilling import Infilling
 from batchwright.tokens.prepare_recipe import PrepareRecipe
 from batchwright.workflows.corpus import write_pages
-from batchwright.workflows.prepare import mostly_dropped, rehearse_text, steps_named, summary
+from batchwright.workflows.prepare import mostly_dropped, near_named, rehearse_text, steps_named, summary
 from batchwright.workflows.prepare import prepare as prepare_text
 from batchwright.workflows.telling.rehearsal import tell_rehearsal
 from batchwright.workflows.telling.text_to_tokens import tell_mostly_dropped, tell_tally
@@ -48,6 +48,9 @@ def prepare(
     clean: Literal["none", "repairs", "fineweb", "gopher", "c4", "code"] | None = None,
     steps: Path | None = None,
     language: str | None = None,
+    near_duplicates: Literal["off", "drop", "split"] | None = None,
+    min_similarity: float | None = None,
+    against: Annotated[list[Path] | None, Parameter(negative=())] = None,
     fim: float | None = None,
     fim_spm: float | None = None,
     decontaminate: Annotated[list[Path] | None, Parameter(negative=())] = None,
@@ -104,6 +107,13 @@ def prepare(
         A TOML file of [[step]] tables instead: your own filters and thresholds.
     language
         Of the text, by default en: sets stop words, and whether words are spaced (zh, ja, th are not).
+    near_duplicates
+        Look for texts that are nearly the same: drop keeps the first of them, split keeps all on one side of the
+        validation split, off (the default) does not look (docs/near-duplicates.md).
+    min_similarity
+        Share of common runs of five words from which on two texts are near-duplicates; by default 0.7.
+    against
+        A finished store: texts that it holds, and with --near-duplicates near copies of them, are left out. Repeatable.
     fim
         Share of the documents stored as prefix, suffix and middle, for a model that fills in (docs/augmentation.md); by
         default none.
@@ -127,6 +137,9 @@ def prepare(
         "seed": seed,
         "clean": clean,
         "language": language,
+        "near_duplicates": near_duplicates,
+        "min_similarity": min_similarity,
+        "against": None if against is None else [str(store) for store in against],
         "fim": fim,
         "fim_spm": fim_spm,
         "decontaminate": None if decontaminate is None else [str(path) for path in decontaminate],
@@ -168,6 +181,8 @@ def prepare(
             engine=engine,
             ray_address=ray_address,
             validation_fraction=wanted.validation,
+            near_duplicates=near_named(wanted.near_duplicates, wanted.min_similarity),
+            against=[Path(store) for store in wanted.against],
             infilling=Infilling(rate=wanted.fim, spm_share=wanted.fim_spm) if wanted.fim else None,
             decontamination=_decontamination(wanted),
             keep_rejected=wanted.keep_rejected,

@@ -15,6 +15,7 @@ import orjson
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import InputFile, TextSource
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
 from batchwright.foundation.errors import CorruptDataError, InputError
@@ -35,6 +36,8 @@ class PrepareSettings:
     errors: ErrorPolicy = "strict"
     shard_tokens: int = 2**27
     steps: Sequence[Step] = DEFAULT_STEPS
+    near_duplicates: NearDuplicates | None = None
+    against: Sequence[str] = ()  # fingerprints of the stores whose documents come first
     infilling: Infilling | None = None
     decontamination: Decontamination | None = None
 
@@ -48,7 +51,12 @@ class PrepareSettings:
 
     @property
     def selection(self) -> Selection:
-        return Selection(seed=self.seed, validation_fraction=self.validation_fraction)
+        return Selection(
+            seed=self.seed,
+            validation_fraction=self.validation_fraction,
+            near_duplicates=self.near_duplicates,
+            against=tuple(self.against),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The manifest's `recipe`."""
@@ -59,6 +67,9 @@ class PrepareSettings:
             "shard_tokens": self.shard_tokens,
             "steps": [step_to_json(step) for step in self.steps],
             "validation_fraction": self.validation_fraction,
+            # Said only where it is so: stores made without it keep their fingerprint.
+            **({"against": list(self.against)} if self.against else {}),
+            **({"near_duplicates": self.near_duplicates.to_json()} if self.near_duplicates else {}),
             **({"infilling": asdict(self.infilling)} if self.infilling else {}),
             **({"decontamination": self.decontamination.identity} if self.decontamination else {}),
         }

@@ -4,6 +4,7 @@ work.
     partition ─read─ clean─▶ blocks of ~1 MiB ─tokenize─▶ KEY.tokens      ids, every document closed by <endoftext>
                                        └─name (xxh3-128)─▶ KEY.documents   exclusive ends
                                                            KEY.provenance  one record per document
+                                                           KEY.signatures, KEY.bands  where near-duplicates are sought
 
 Guarantee: the files depend on the partition's text, the steps and the vocabulary alone. Where a fast engine is used,
 the first documents of the partition and one in a thousand after (chosen by their hash) are compared with `tokenizers`;
@@ -29,6 +30,7 @@ from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.deduplication import document_id
 from batchwright.documents.document import Document
 from batchwright.documents.inputs import InputFile
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.partitions import Partition
 from batchwright.documents.pipeline import Step, clean
 from batchwright.documents.reading import read_partition
@@ -68,11 +70,12 @@ def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
         Partition.from_dict(parameters["partition"]), inputs=inputs, errors=parameters["errors"], tally=tally
     )
     auditor = Auditor(tokenizer=tokenizer, inputs=inputs)
+    near = NearDuplicates.from_json(parameters["near_duplicates"]) if "near_duplicates" in parameters else None
     infiller = None
     if "infilling" in parameters:
         settings = dict(parameters["infilling"])
         infiller = Infiller(Infilling(**settings["shares"]), seed=settings["seed"], tokenizer=tokenizer)
-    with PartialWriter(prefix, tokenizer, infiller) as writer, ExitStack() as stack:
+    with PartialWriter(prefix, tokenizer, infiller, near) as writer, ExitStack() as stack:
         rejected = None
         if "rejected" in parameters:
             file = stack.enter_context(AtomicFile(prefix.with_name(f"{prefix.name}.{REJECTED}")))
@@ -147,21 +150,34 @@ def blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 class PartialWriter:
-    """The three files of a partition, appended block by block."""
+    """The files of a partition, appended block by block."""
 
-    def __init__(self, prefix: Path, tokenizer: Tokenizer, infiller: Infiller | None = None) -> None:
+    def __init__(
+        self,
+        prefix: Path,
+        tokenizer: Tokenizer,
+        infiller: Infiller | None = None,
+        near: NearDuplicates | None = None,
+    ) -> None:
         self._tokenizer, self._infiller = tokenizer, infiller
         self._dtype = dtype_for(tokenizer.vocabulary_size)
         self._writers = {
             kind: ArrayFileWriter(prefix.with_name(f"{prefix.name}.{kind}"), kind, dtype)
             for kind, dtype in (("tokens", self._dtype), ("documents", ENDS_DTYPE), ("provenance", PROVENANCE))
         }
+        self._signatures = None
+        if near is not None:
+            from batchwright.tokens.near import SignatureWriter  # numba: 0.4 s, only where it is needed
+
+            self._signatures = SignatureWriter(prefix, near)
         self._text_bytes = 0
 
     def __enter__(self) -> "PartialWriter":
         with ExitStack() as stack:
             for writer in self._writers.values():
                 stack.enter_context(writer)
+            if self._signatures is not None:
+                stack.enter_context(self._signatures)
             self._open = stack.pop_all()
         return self
 
@@ -186,6 +202,8 @@ class PartialWriter:
         self._writers["documents"].append(ends + self._writers["tokens"].count)
         self._writers["tokens"].append(closed)
         self._writers["provenance"].append(_records(block, b"".join(names)))
+        if self._signatures is not None:
+            self._signatures.append(texts)
         self._text_bytes += sum(map(len, texts))
 
     def _encode(

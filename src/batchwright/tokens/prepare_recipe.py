@@ -34,6 +34,9 @@ class PrepareRecipe:
     clean: Literal["none", "repairs", "fineweb", "gopher", "c4", "code"] = "none"  # a preset of steps
     steps: tuple[dict[str, Any], ...] = ()  # [[prepare.steps]] instead: each a name and its own settings
     language: str = "en"  # of the text: stop words, and whether words are spaced
+    near_duplicates: Literal["off", "drop", "split"] = "off"  # drop all but the first, or keep them on one side
+    min_similarity: float = 0.7  # from which on two texts are near-duplicates
+    against: tuple[str, ...] = ()  # finished stores whose texts are left out
     fim: float = 0.0  # share of the documents cut for filling in the middle
     fim_spm: float = 0.5  # of these, the share whose suffix comes first
     decontaminate: tuple[str, ...] = ()  # files of evaluation texts: documents that share words with one go

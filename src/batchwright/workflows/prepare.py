@@ -6,11 +6,12 @@ at most `VOCABULARY_BYTES` of text, kept in memory, and takes ~1 s per 5 MB of t
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import TextSource, discover
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.partitions import partition
 from batchwright.documents.pipeline import Step, clean
 from batchwright.documents.reading import read_partition
@@ -48,6 +49,8 @@ def prepare(
     seed: int = 0,
     errors: ErrorPolicy = "strict",
     steps: Sequence[Step] = DEFAULT_STEPS,
+    near_duplicates: NearDuplicates | None = None,
+    against: Sequence[Path] = (),
     infilling: Infilling | None = None,
     decontamination: Decontamination | None = None,
     keep_rejected: bool = False,
@@ -67,6 +70,8 @@ def prepare(
             seed=seed,
             errors=errors,
             steps=steps,
+            near_duplicates=near_duplicates,
+            against=against,
             infilling=infilling,
             decontamination=decontamination,
             keep_rejected=keep_rejected,
@@ -115,6 +120,11 @@ def steps_named(
         return (*DEFAULT_STEPS, *presets.preset(clean, language), *presets.steps_listed(listed, language))
     except InputError as error:
         raise error.within("[[prepare.steps]]" if listed else "[prepare]") from None
+
+
+def near_named(action: Literal["off", "drop", "split"], min_similarity: float = 0.7) -> NearDuplicates | None:
+    """What is done about near-duplicates; None: they are not looked for."""
+    return None if action == "off" else NearDuplicates(action=action, min_similarity=min_similarity)
 
 
 def tokenizer_named(
