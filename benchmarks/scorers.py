@@ -1,6 +1,6 @@
 """Our reader of fastText's classifiers beside the library (0.9.2, in an environment of its own): agreement and speed.
 
-    python -m benchmarks.scorers DIRECTORY [--documents 300] [--tiny DIRECTORY]
+    python -m benchmarks.scorers DIRECTORY [--documents 300] [--buckets N] [--only LOSS ...] [--tiny DIRECTORY]
 
 Of every corpus (.jsonl) in the directory some lines train a classifier that tells the corpora and this Python's own
 sources apart, once per loss; then both sides judge other, whole documents, in alternating slices. `--tiny` writes
@@ -112,6 +112,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--documents", type=int, default=300)
+    parser.add_argument("--buckets", type=int, default=SHAPE["bucket"])
+    parser.add_argument("--only", nargs="*", choices=LOSSES, default=LOSSES)
     parser.add_argument("--tiny", type=Path)
     chosen = parser.parse_args()
     LIBRARY.make()
@@ -124,8 +126,9 @@ def main() -> None:
         if chosen.tiny is not None:
             write_tiny(home / "lines.txt", chosen.tiny)
             return
-        for loss in LOSSES:
-            library("train", home / "lines.txt", home / f"{loss}.bin", json.dumps({**SHAPE, "loss": loss}))
+        for loss in chosen.only:
+            settings = {**SHAPE, "bucket": chosen.buckets, "loss": loss}
+            library("train", home / "lines.txt", home / f"{loss}.bin", json.dumps(settings))
             print(f"{loss}: {compare(home / f'{loss}.bin', asked, home)}", flush=True)
 
 

@@ -1,9 +1,14 @@
 """`prepare RECIPE.toml` does what the same flags do, and a recipe that changed or errs is told so by name."""
 
+from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from batchwright.cli.prepare import prepare
+from batchwright.documents.inputs import TextSource
+from batchwright.tokens.prepare_recipe import PrepareRecipe
 from tests.cli.conftest import Run
 from tests.tokens.material import stored_bytes
 
@@ -115,6 +120,12 @@ def test_what_names_no_text_or_no_place_is_refused(run: Run, home: Path) -> None
     assert run("prepare", "--out", "made")[0] == 2
     code, answer = run("prepare", recipe(home, ""), "--licence", "MIT")
     assert (code, "[[prepare.sources]]" in answer["error"]["text"]) == (2, True)
+
+
+def test_every_flag_is_a_key_of_the_table_or_of_a_source_or_says_where_work_is_done() -> None:
+    places = {"out", "set", "engine", "workers", "ray_address", "dry_run", "face"}
+    keys = {field.name for kind in (PrepareRecipe, TextSource) for field in fields(kind)}
+    assert set(signature(prepare).parameters) - places == keys - {"paths", "format"}
 
 
 def test_a_dry_run_of_a_recipe_writes_nothing(run: Run, home: Path) -> None:

@@ -29,7 +29,14 @@ Device = Literal["cpu", "cuda"]
 Result = TypeVar("Result")
 
 # How gloo and NCCL say that the other end is not there any more.
-_LOST = ("Connection closed by peer", "Connection reset", "Broken pipe", "Connection refused", "NCCL communicator was")
+_LOST = (
+    "Connection closed by peer",
+    "Connection reset",
+    "Broken pipe",
+    "Connection refused",
+    "NCCL communicator was",
+    "Timed out waiting",
+)
 
 
 class RankLostError(BatchwrightError):

@@ -180,8 +180,10 @@ class Trainer:
             if run.step == 0:
                 self._evaluate(run)
             for batches in self._steps(run):
+                # Time that is up leaves one step: a call that makes none, called again and again, would never end.
+                asked = interruption.signalled or (interruption.requested and run.last_step is not None)
                 # Every rank must stop at the same step, whichever was asked to.
-                if run.step >= last or ranks.any(interruption.requested or run.writer.failed):
+                if run.step >= last or ranks.any(asked or run.writer.failed):
                     break
                 self._step(run, batches)
             run.writer.finish()
@@ -312,7 +314,7 @@ class Trainer:
         run.records.refuse(error, batches, step=run.step + 1, directory=self.directory, newest=back)
 
     def _save(self, run: _Run, *, wait: bool = False) -> None:
-        log_bytes, log_xxh3 = run.records.commit()
+        log_bytes, log_xxh3 = run.records.position()
         progress = Progress(
             step=run.step,
             tokens=run.tokens,
@@ -329,7 +331,7 @@ class Trainer:
                 **{name: version(name) for name in ("batchwright", "torch", "numpy")},
             },
         )
-        run.writer.write(progress, *_tensors(run), wait=wait)
+        run.writer.write(progress, *_tensors(run), first_sync=run.records.sync, wait=wait)
         run.clock.written(run.tokens)
 
 
