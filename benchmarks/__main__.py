@@ -1,7 +1,7 @@
 """`make bench`: the benchmarks one after another. One alone: `python -m benchmarks.loader`.
 
-Only when asked for by name, one by one (`python -m benchmarks.training`): index, rivals, training, gradient,
-checkpoint, filters and tokenizers (the last two want a DIRECTORY).
+Only when asked for by name, one by one (`python -m benchmarks.training`): engines, index, rivals, training, gradient,
+checkpoint, filters, near_duplicates, tokenizers, scorers and decontamination (the last five want a DIRECTORY).
 """
 
 import importlib

@@ -20,15 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.corpora import CORPORA, python_sources
+from benchmarks.rivals.environments import TIKTOKEN
 
-ENVIRONMENT = Path(__file__).parent / ".environments" / "tiktoken"
-TIKTOKEN = "tiktoken==0.12.0"
 CORPUS_BYTES = 160_000_000
 GPT2_WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
@@ -107,7 +105,7 @@ def _blocks(text: list[Path], limit: int) -> Iterator[list[str]]:
 
 def run(name: str, text: list[Path], tokenizer: Path, limit: int) -> dict[str, float]:
     """One contender in a fresh process: bytes, CPU seconds, peak bytes."""
-    python = sys.executable if name != "tiktoken" else str(ENVIRONMENT / "bin" / "python")
+    python = sys.executable if name != "tiktoken" else str(TIKTOKEN.python)
     arguments = ["--contender", name, "--tokenizer", str(tokenizer), "--rival-bytes", str(limit)]
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
     command = [python, "-m", "benchmarks.prepare", *arguments, "--text", *(str(path) for path in text)]
@@ -163,12 +161,10 @@ def trained(text: list[Path]) -> Path:
 
 def has_tiktoken() -> bool:
     """Make the rival's environment; without a network the benchmark goes on without it."""
-    if not (ENVIRONMENT / "ready").exists():
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
-        command = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", TIKTOKEN]
-        if subprocess.run(command, check=False).returncode:
-            return False
-        (ENVIRONMENT / "ready").touch()
+    try:
+        TIKTOKEN.make()
+    except subprocess.CalledProcessError:
+        return False
     return True
 
 

@@ -33,9 +33,8 @@ from batchwright.tokens.probe import nasty_strings
 from batchwright.tokens.settled import settled_code_points
 from batchwright.tokens.tokenizer import Tokenizer, open_tokenizer
 from batchwright.tokens.vocabulary import read_tokenizer_file
-from benchmarks.rivals.environments import Environment
+from benchmarks.rivals.environments import TIKTOKEN
 
-TIKTOKEN = Environment(name="tiktoken", requirements=("tiktoken==0.12.0",))
 PACKAGES = {
     "gpt-tokenizer@4.0.0": {
         f"{name}_base.tiktoken": f"data/{name}_base.tiktoken" for name in ("r50k", "p50k", "cl100k", "o200k")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from batchwright.foundation.errors import RecipeError
-from batchwright.recipe import Recipe, load_recipe
+from batchwright.recipe import Recipe, load_recipe, load_text_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -151,6 +151,21 @@ def test_sources_of_a_mixture_are_tables_in_a_list(tmp_path: Path, demo: str) ->
     assert load(tmp_path, recipe.to_toml()) == recipe
     with pytest.raises(RecipeError, match="unknown key 'wieght'"):
         load(tmp_path, mixed.replace("weight = 0.3", "wieght = 0.3"))
+
+
+def test_one_file_prepares_and_trains(tmp_path: Path, demo: str) -> None:
+    table = '\n[prepare]\nlanguage = "zh"\n[[prepare.steps]]\nname = "c4_quality"\nlorem_ipsum = false\n'
+    sources = '[[prepare.sources]]\nname = "web"\npaths = ["a", "b"]\n'
+    recipe = load(tmp_path, demo + table + sources)
+    assert load(tmp_path, recipe.to_toml()) == recipe
+    text = load_text_recipe(written(tmp_path, recipe.to_toml()), environment={})
+    assert (text.prepare, text.data) == (recipe.prepare, recipe.data)
+    assert text.prepare is not None
+    assert text.prepare.steps == ({"name": "c4_quality", "lorem_ipsum": False},)
+    # A run whose text came from elsewhere says nothing of it.
+    assert "prepare" not in load(tmp_path, demo).to_table()
+    with pytest.raises(RecipeError, match="did you mean 'prepare'"):
+        load_text_recipe(written(tmp_path, "[prepair]\nseed = 1\n"), environment={})
 
 
 def test_a_ramp_is_named_by_three_keys(tmp_path: Path, demo: str) -> None:

@@ -44,3 +44,6 @@ class Environment:
             )
         constraints.unlink()
         marker.write_text(wanted)
+
+
+TIKTOKEN = Environment(name="tiktoken", requirements=("tiktoken==0.12.0",))

@@ -15,7 +15,7 @@ import types
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import tomli_w
 
@@ -23,6 +23,7 @@ from batchwright.foundation.errors import BatchwrightError, RecipeError, nearest
 from batchwright.foundation.units import parse_count
 from batchwright.model.config import ModelConfig
 from batchwright.model.description import FunctionModel, HuggingFaceModel
+from batchwright.tokens.prepare_recipe import PrepareRecipe
 from batchwright.training.config import TrainingConfig
 
 ENVIRONMENT_PREFIX = "BATCHWRIGHT_"
@@ -107,6 +108,7 @@ class Recipe:
     training: TrainingConfig
     data: DataRecipe = field(default_factory=DataRecipe)
     run: RunRecipe = field(default_factory=RunRecipe)
+    prepare: PrepareRecipe | None = None  # how the store of `data` is made; changes nothing of a run
 
     def __post_init__(self) -> None:
         if self.training.sequence_length > self.model.sequence_length:
@@ -141,6 +143,20 @@ class Recipe:
         return tomli_w.dumps(self.to_table())
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextRecipe:
+    """What `prepare` reads of a recipe. The tables of the run may be absent, and are looked at when it runs."""
+
+    prepare: PrepareRecipe | None = None
+    data: DataRecipe = field(default_factory=DataRecipe)
+    model: dict[str, Any] = field(default_factory=dict[str, Any])
+    training: dict[str, Any] = field(default_factory=dict[str, Any])
+    run: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+Tree = TypeVar("Tree", Recipe, TextRecipe)
+
+
 def load_recipe(
     path: Path | None,
     *,
@@ -148,13 +164,31 @@ def load_recipe(
     environment: Mapping[str, str] | None = None,
 ) -> Recipe:
     """The recipe at `path` with the environment and the `table.key=value` settings laid over it."""
+    return _laid(path, settings, environment).structure(Recipe)
+
+
+def load_text_recipe(
+    path: Path | None,
+    *,
+    settings: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> TextRecipe:
+    """The same for the part that says how text becomes a store; `flags` are keys of [prepare], laid last."""
+    layers = _laid(path, settings, environment)
+    for name, value in (flags or {}).items():
+        layers.lay_flag("prepare", name, value)
+    return layers.structure(TextRecipe)
+
+
+def _laid(path: Path | None, settings: Iterable[str], environment: Mapping[str, str] | None) -> "_Layers":
     layers = _Layers()
     if path is not None:
         layers.lay_file(path)
     layers.lay_environment(os.environ if environment is None else environment)
     for setting in settings:
         layers.lay_setting(setting)
-    return layers.structure(Recipe)
+    return layers
 
 
 class _Layers:
@@ -195,6 +229,9 @@ class _Layers:
             )
         self._lay_text(address, text.strip(), origin=f"--set {setting}")
 
+    def lay_flag(self, table: str, key: str, value: object) -> None:
+        self._lay({table: {key: value}}, (), f"--{key.replace('_', '-')}")
+
     def _lay_text(self, address: Address, text: str, *, origin: str) -> None:
         """Text is read as a TOML value where it is one (3e-4, true, [0.9, 0.95]) and as a plain string otherwise."""
         try:
@@ -219,11 +256,11 @@ class _Layers:
                     raise RecipeError(f"{part!r} is a single value, and {'.'.join(here)} needs a table", where=origin)
             target[key] = value
 
-    def structure(self, kind: type[Recipe]) -> Recipe:
+    def structure(self, kind: type[Tree]) -> Tree:
         training, model = self.table.get("training"), self.table.get("model")
         if isinstance(training, dict) and isinstance(model, dict) and "sequence_length" in training:
             model.setdefault("sequence_length", training["sequence_length"])  # one T, unless the model is for more
-        return cast(Recipe, self._value(kind, self.table, ()))
+        return cast(Tree, self._value(kind, self.table, ()))
 
     def _where(self, address: Address) -> str:
         origin = self.origins.get(address, self.file)
@@ -346,9 +383,10 @@ class _Layers:
 
 
 def _is_table(kind: Any) -> bool:
-    """Whether TOML writes it as a table that may also be left out."""
+    """Whether TOML writes it as a table that may also be left out, and then has its defaults."""
     if get_origin(kind) in (Union, types.UnionType):
-        return any(is_dataclass(argument) for argument in get_args(kind))
+        arguments = get_args(kind)
+        return types.NoneType not in arguments and any(is_dataclass(argument) for argument in arguments)
     return is_dataclass(kind)
 
 

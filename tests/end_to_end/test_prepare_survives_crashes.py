@@ -1,4 +1,5 @@
-"""`prepare`, stopped at every durable operation, goes on to the same bytes: SIGKILL, a full disk, a failing disk.
+"""`prepare`, stopped at every durable operation, goes on to the same bytes: SIGKILL, a full disk, a failing disk; once,
+and again while it goes on; alone, and with filters, kept rejections and two workers.
 
 The broken twin writes its files in place; the harness must catch it. The programme itself is `prepare_nursery`.
 """
@@ -30,19 +31,11 @@ def place(tmp_path: Path) -> Iterator[Path]:
         yield Path(directory)
 
 
-def run(mode: str, place: Path, *, step: int = 1, twin: bool = False) -> dict[str, Any]:
+def run(mode: str, place: Path, *options: object) -> dict[str, Any]:
     place.mkdir(exist_ok=True)
     source = write_jsonl(place / "a.jsonl", texts(40))
-    command = [
-        sys.executable,
-        "-m",
-        "tests.end_to_end.prepare_nursery",
-        mode,
-        str(source),
-        str(place / "work"),
-        str(step),
-    ]
-    done = subprocess.run([*command, *(["twin"] if twin else [])], cwd=REPOSITORY, capture_output=True, check=False)
+    command = [sys.executable, "-m", "tests.end_to_end.prepare_nursery", mode, source, place / "work", *options]
+    done = subprocess.run(list(map(str, command)), cwd=REPOSITORY, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)
 
@@ -63,12 +56,40 @@ def test_a_disk_full_at_every_operation_is_exit_code_4_and_nothing_half_written(
 
 
 def test_one_input_output_error_at_every_operation_is_exit_code_4(place: Path) -> None:
-    report = run("fail", place, step=4)
+    report = run("fail", place, "--step", 4)
     assert set(report["ends"]) <= {"4", "0"}
     assert report["failed"] == report["differing"] == []
 
 
 def test_a_writer_that_writes_in_place_is_caught(place: Path) -> None:
-    killed = run("kill", place / "kill", step=5, twin=True)
+    killed = run("kill", place / "kill", "--step", 5, "--twin")
     assert killed["failed"] or killed["differing"]
-    assert run("full", place / "full", step=5, twin=True)["torn"]
+    assert run("full", place / "full", "--step", 5, "--twin")["torn"]
+
+
+def test_killed_twice_filtering_with_two_workers_prepare_goes_on_to_the_same_bytes(place: Path) -> None:
+    report = run("kill", place, "--crowd", "--pairs", 16)
+    assert report["rejected"] > 0
+    assert report["ends"]["-9"] > 16
+    assert report["failed"] == report["differing"] == []
+
+
+def test_two_workers_that_write_in_place_are_caught(place: Path) -> None:
+    report = run("kill", place, "--crowd", "--step", 16, "--twin")
+    assert report["failed"] or report["differing"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("crowd", [(), ("--crowd",)], ids=["alone", "filtering with two workers"])
+@pytest.mark.parametrize(
+    "programme", [("kill",), ("full",), ("fail",), ("kill", "--pairs", 1000)], ids=["kill", "full", "fail", "pairs"]
+)
+def test_the_whole_programme(
+    place: Path, programme: tuple[str, ...], crowd: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = run(programme[0], place, *programme[1:], *crowd)
+    with capsys.disabled():
+        print("\nprepare", *programme, *crowd, json.dumps(report))
+    assert report["failed"] == report["differing"] == report["torn"] == []
+    assert set(report["ends"]) <= ({"-9", "0"} if programme[0] == "kill" else {"4", "0"})
+    assert report["trials"] == (1000 if "--pairs" in programme else report["operations"])

@@ -28,6 +28,12 @@ def texts(count: int = 60) -> list[str]:
     return made
 
 
+def near_texts(count: int = 20) -> list[str]:
+    """Long texts of words that are all different, each followed after a while by a copy with one word replaced."""
+    made = [" ".join(f"w{n * 1000 + place}" for place in range(120)) for n in range(count)]
+    return made + [text.replace(f"w{n * 1000 + 30} ", "other ") for n, text in enumerate(made)]
+
+
 def write_jsonl(path: Path, documents: Sequence[str]) -> Path:
     path.write_bytes(b"".join(orjson.dumps({"text": text}) + b"\n" for text in documents))
     return path

@@ -25,15 +25,22 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     return fake
 
 
-def due_steps(clock: CheckpointClock, time: FakeTime, *, seconds: float, write_seconds: float) -> list[int]:
-    """At which of 400 steps of 10 tokens, each so long, a checkpoint was due."""
-    found = []
+def due_steps(
+    clock: CheckpointClock, time: FakeTime, *, seconds: float, write_seconds: float, beside: bool = False
+) -> list[int]:
+    """At which of 400 steps of 10 tokens, each so long, a checkpoint was due; `beside`: they are written while training
+    goes on."""
+    found: list[int] = []
+    last_seconds, until = 0.0, 0.0
     for step in range(1, 401):
         time.now += seconds
-        if clock.due(10 * step - 10, 10 * step):
+        writing = time.now < until
+        last_seconds = 0.0 if writing or not found else write_seconds
+        if clock.due(10 * step - 10, 10 * step, write_seconds=last_seconds, writing=writing):
             found.append(step)
-            time.now += write_seconds
-            clock.written(10 * step, seconds=write_seconds)
+            clock.written(10 * step)
+            until = time.now + write_seconds
+            time.now += 0.0 if beside else write_seconds
     return found
 
 
@@ -49,7 +56,12 @@ def test_a_quarter_of_an_hour_is_the_longest(time: FakeTime) -> None:
 
 def test_writing_takes_a_twentieth_of_the_time_at_most(time: FakeTime) -> None:
     found = due_steps(CheckpointClock(CONFIG, tokens=0), time, seconds=1.0, write_seconds=4.0)
-    assert found[:3] == [10, 90, 170]
+    assert found[:3] == [10, 86, 162]  # 4 seconds of every 80
+
+
+def test_the_next_waits_for_the_one_that_is_being_written(time: FakeTime) -> None:
+    found = due_steps(CheckpointClock(CONFIG, tokens=0), time, seconds=1.0, write_seconds=15.0, beside=True)
+    assert found[:2] == [10, 310]  # never at step 20, when the first is still on its way
 
 
 def test_what_the_recipe_says_is_done_whatever_it_costs(time: FakeTime) -> None:

@@ -216,3 +216,19 @@ def test_every_field_of_a_checkpoint_is_on_the_page_of_formats(groups: Groups, p
     assert fields <= set(re.findall(r"`(\w+)`", page))
     assert "`model-00001-of-00002.safetensors`" in page
     assert f"`version` ({state['version']})" in page
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": "two", "RANK": "0"}, {"WORLD_SIZE": "2", "RANK": "0"}, {"RANK": "7"}],
+    ids=["no rank", "no number", "no address", "rank beyond size"],
+)
+def test_an_environment_that_tells_half_of_the_ranks_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str]
+) -> None:
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="which rank of how many"), started_ranks():
+        pass

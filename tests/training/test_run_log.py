@@ -13,7 +13,7 @@ def test_records_come_back_to_the_last_bit(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "log", committed_bytes=0)
     log.append({"loss": 0.1 + 0.2, "tokens": 2**62})
     content = (tmp_path / "log").read_bytes()
-    assert log.commit() == (len(content), xxhash.xxh3_128_hexdigest(content))
+    assert log.position() == (len(content), xxhash.xxh3_128_hexdigest(content))
     log.close()
     assert read_log(tmp_path / "log") == [{"loss": 0.1 + 0.2, "tokens": 2**62}]
 
@@ -21,12 +21,12 @@ def test_records_come_back_to_the_last_bit(tmp_path: Path) -> None:
 def test_what_stands_behind_the_checkpoint_is_cut(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "log", committed_bytes=0)
     log.append({"step": 1})
-    size, digest = log.commit()
+    size, digest = log.position()
     log.append({"step": 2})
     log.close()
     log = RunLog(tmp_path / "log", committed_bytes=size, committed_xxh3=digest)
     log.append({"step": 2, "again": True})
-    size, digest = log.commit()
+    size, digest = log.position()
     log.close()
     assert read_log(tmp_path / "log") == [{"step": 1}, {"step": 2, "again": True}]
     RunLog(tmp_path / "log", committed_bytes=size, committed_xxh3=digest).close()
@@ -35,7 +35,7 @@ def test_what_stands_behind_the_checkpoint_is_cut(tmp_path: Path) -> None:
 def test_a_log_that_was_changed_is_not_gone_on_with(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "log", committed_bytes=0)
     log.append({"loss": 5.25})
-    size, digest = log.commit()
+    size, digest = log.position()
     log.close()
     content = (tmp_path / "log").read_bytes()
     for at in range(len(content)):

@@ -38,6 +38,7 @@ class Document:
     flags: int = 0  # of DocumentFlag
     decoded: str | None = field(default=None, repr=False, compare=False)
     words: object | None = field(default=None, repr=False, compare=False)  # what `filters.words` found in this text
+    copy: int = 0  # of a repeated document: 0 for itself, 1, 2 … for its copies, which are made after cleaning
 
     @property
     def text(self) -> str:

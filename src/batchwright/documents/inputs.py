@@ -23,13 +23,14 @@ import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import orjson
 
-from batchwright.documents.lines import lines
-from batchwright.documents.streams import Compression, DamagedStream, chunks
+from batchwright.documents.lines import LINE_CAP_BYTES, lines
+from batchwright.documents.streams import CHUNK_BYTES, Compression, DamagedStream, chunks
 from batchwright.documents.tally import Tally
 from batchwright.foundation.errors import BatchwrightError, InputError, nearest
 from batchwright.foundation.files import translated
@@ -47,6 +48,7 @@ class TextSource:
 
     text_column: the key (JSONL) or column (parquet) that holds the text.
     format: "auto" goes by the file name; anything else overrules it for every file of this source.
+    repeat: how often each document is stored for training; 1.5 stores every second one twice.
     """
 
     name: str
@@ -54,12 +56,18 @@ class TextSource:
     text_column: str = "text"
     licence: str = "unknown"
     format: Format = "auto"
+    repeat: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.name:
             raise InputError("a source needs a name")
         if not self.paths:
             raise InputError(f"source '{self.name}' names no path", remedy="give a file, a directory or a glob")
+        if not 1.0 <= self.repeat <= 100.0:
+            raise InputError(
+                f"source '{self.name}' is to be repeated {self.repeat} times; 1 to 100 times",
+                remedy="a source that is to weigh less gets a weight in the recipe",
+            )
         if "" in self.paths:  # a shell variable that was never set, and not the current directory
             raise InputError(f"source '{self.name}' names an empty path", remedy="'.' for the current directory")
         if self.format not in get_args(Format):
@@ -92,22 +100,44 @@ class InputFile:
         return cls(**value)
 
 
-def discover(sources: Sequence[TextSource], *, tally: Tally | None = None) -> list[InputFile]:
+def discover(
+    sources: Sequence[TextSource], *, tally: Tally | None = None, skip_unreadable: bool = False
+) -> list[InputFile]:
     """The files of all sources, ordered by (source, path). What was left aside is counted in `tally.skipped_files`.
 
-    Raises InputError when a path does not exist, a glob matches nothing or a directory holds nothing to read.
+    Raises InputError when a path does not exist, a glob matches nothing, a directory holds nothing to read, or (unless
+    `skip_unreadable`) one below a source may not be listed.
     """
     tally = Tally() if tally is None else tally
-    return [file for number, source in enumerate(sources) for file in _files_of(number, source, tally)]
+    search = _Search(tally, skip_unreadable)
+    return [file for number, source in enumerate(sources) for file in _files_of(number, source, search)]
 
 
-def _files_of(number: int, source: TextSource, tally: Tally) -> list[InputFile]:
-    expanded = [_expand(os.path.abspath(os.path.expanduser(path)), source, tally) for path in source.paths]
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What counts what is left aside, and whether a directory that may not be listed is."""
+
+    tally: Tally
+    skip_unreadable: bool
+
+    def names(self, directory: str, root: str) -> list[str]:
+        try:
+            with translated(directory):
+                return sorted(os.listdir(directory))
+        except InputError:
+            if directory == root or not self.skip_unreadable:
+                raise
+            self.tally.skip_file("unreadable directory")
+            return []
+
+
+def _files_of(number: int, source: TextSource, search: _Search) -> list[InputFile]:
+    expanded = [_expand(os.path.abspath(os.path.expanduser(path)), source, search) for path in source.paths]
     root = os.path.commonpath([root for root, _ in expanded])
     locations = [location for _, found in expanded for location in found]
     unique = set(locations)
     for _ in range(len(locations) - len(unique)):
-        tally.skip_file("given twice")
+        search.tally.skip_file("given twice")
     files = (_input_file(number, source, os.path.relpath(location, root), location) for location in unique)
     return sorted(files, key=lambda file: file.path)
 
@@ -140,14 +170,14 @@ def format_of(path: str) -> tuple[Format, Compression]:
     return ("parquet", "") if suffix == ".parquet" else ("text", compression)
 
 
-def _expand(path: str, source: TextSource, tally: Tally) -> tuple[str, list[str]]:
+def _expand(path: str, source: TextSource, search: _Search) -> tuple[str, list[str]]:
     """(directory that paths are shown relative to, files) of one path of a source."""
     if os.path.isdir(path):
-        return path, _directory(path, source, tally)
+        return path, _directory(path, source, search)
     if os.path.lexists(path):
         return os.path.dirname(path), [_regular(path)]
     if glob.has_magic(path):
-        return _glob(path, source, tally)
+        return _glob(path, source, search)
     parent = os.path.dirname(path)
     guess = nearest(os.path.basename(path), os.listdir(parent)) if os.path.isdir(parent) else None
     raise InputError(
@@ -167,10 +197,10 @@ def _regular(path: str) -> str:
     return path
 
 
-def _directory(path: str, source: TextSource, tally: Tally) -> list[str]:
+def _directory(path: str, source: TextSource, search: _Search) -> list[str]:
     skipped = Tally()
-    found = list(_walk(path, skipped))
-    tally.merge(skipped)
+    found = list(_walk(path, _Search(skipped, search.skip_unreadable)))
+    search.tally.merge(skipped)
     if not any(source.format != "auto" or _may_hold_text(file) for file in found):
         left = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.skipped_files.items()))
         raise InputError(
@@ -182,7 +212,7 @@ def _directory(path: str, source: TextSource, tally: Tally) -> list[str]:
     return found
 
 
-def _walk(root: str, tally: Tally) -> Iterator[str]:
+def _walk(root: str, search: _Search) -> Iterator[str]:
     """Every file below `root`, depth first, names sorted."""
     visited: set[tuple[int, int]] = set()
     pending = [root]
@@ -190,16 +220,15 @@ def _walk(root: str, tally: Tally) -> Iterator[str]:
         directory = pending.pop()
         with translated(directory):
             status = os.stat(directory)
-            names = sorted(os.listdir(directory))
         if (status.st_dev, status.st_ino) in visited:
-            tally.skip_file("directory seen before (link)")
+            search.tally.skip_file("directory seen before (link)")
             continue
         visited.add((status.st_dev, status.st_ino))
-        for name in names:
+        for name in search.names(directory, root):
             path = os.path.join(directory, name)
             reason = _reason_to_skip(name, path)
             if reason:
-                tally.skip_file(reason)
+                search.tally.skip_file(reason)
             elif os.path.isdir(path):
                 pending.append(path)
             else:
@@ -218,14 +247,14 @@ def _reason_to_skip(name: str, path: str) -> str | None:
     return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "not a regular file"
 
 
-def _glob(pattern: str, source: TextSource, tally: Tally) -> tuple[str, list[str]]:
+def _glob(pattern: str, source: TextSource, search: _Search) -> tuple[str, list[str]]:
     plain = Path(pattern)
     while glob.has_magic(str(plain)):
         plain = plain.parent
     by_place: dict[str, str] = {}
-    for match in sorted(glob.glob(pattern, recursive=True)):
-        for path in _walk(match, tally) if os.path.isdir(match) else (match,):
-            # `**` follows links, so a loop shows each file many times: its real place is read once.
+    for match in sorted(_matches(pattern)):
+        for path in _walk(match, search) if os.path.isdir(match) else (match,):
+            # A link shows a file a second time: its real place is read once.
             if os.path.exists(path):
                 by_place.setdefault(os.path.realpath(path), path)
     if not by_place:
@@ -233,10 +262,29 @@ def _glob(pattern: str, source: TextSource, tally: Tally) -> tuple[str, list[str
     return str(plain), [_regular(path) for path in by_place.values()]
 
 
+def _matches(pattern: str) -> set[str]:
+    """What a pattern matches. `**` stands for each real directory once: Python's own follows links, and two of them
+    that loop are more paths than can be counted."""
+    before, stars, after = pattern.partition(f"{os.sep}**")
+    if not stars or (after and not after.startswith(os.sep)):
+        return set(glob.glob(pattern))
+    found: set[str] = set()
+    visited: set[str] = set()
+    for place in glob.glob(before or os.sep):
+        for directory, below, _ in os.walk(place, followlinks=True):
+            real = os.path.realpath(directory)
+            below[:] = [] if real in visited else sorted(name for name in below if not name.startswith("."))
+            if real not in visited:
+                visited.add(real)
+                found |= _matches(glob.escape(directory) + (after or f"{os.sep}*"))
+    return found
+
+
 def _begins_with_record(location: str, compression: Compression, text_column: str) -> bool:
     """Whether a .json file is really JSON lines, as C4's are: configuration and other data are read as texts."""
     try:
-        numbered = lines(chunks(location, compression), too_long=lambda offset, length: None)
+        beginning = islice(chunks(location, compression), LINE_CAP_BYTES // CHUNK_BYTES)  # what a first line may take
+        numbered = lines(beginning, too_long=lambda offset, length: None)
         record: Any = orjson.loads(next(numbered)[1])
     except (BatchwrightError, DamagedStream, StopIteration, ValueError):
         return False

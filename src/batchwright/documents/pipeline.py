@@ -11,10 +11,14 @@ Price: ~0.1 µs per document and step beside the step's own work.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Protocol
 
 from batchwright.documents.document import Document
 from batchwright.documents.tally import Tally
+
+LOCATION = MappingProxyType({"location": True})
+"""Metadata of a step's field that says where something lies: a worker is told, and the job does not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ with other thresholds:
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +35,7 @@ from batchwright.documents.mail import MailToText
 from batchwright.documents.mojibake import RepairMojibake
 from batchwright.documents.pipeline import Step
 from batchwright.documents.privacy import ReplacePersonalData
+from batchwright.documents.scorers import LanguageScore, QualityScore
 from batchwright.foundation.errors import InputError, nearest
 from batchwright.foundation.files import translated
 
@@ -77,6 +78,8 @@ STEPS: dict[str, type[Any]] = {
         FineWebQuality,
         CodeQuality,
         ReplacePersonalData,
+        LanguageScore,
+        QualityScore,
     )
 }
 
@@ -102,11 +105,16 @@ def steps_from_file(path: Path, language: str = "en") -> tuple[Step, ...]:
             raise InputError(
                 "this file lists no steps", remedy='[[step]] tables, each with a name: name = "c4_quality"'
             )
-        return tuple(_step_of(entry, language) for entry in cast(Sequence[Any], listed))
+        return steps_listed(cast(Sequence[Any], listed), language)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"this file is no TOML: {error}", where=str(path)) from error
     except InputError as error:
         raise error.within(str(path)) from None
+
+
+def steps_listed(listed: Sequence[Any], language: str = "en") -> tuple[Step, ...]:
+    """The steps of tables that each give a name and its settings: those of a file, or a recipe's [[prepare.steps]]."""
+    return tuple(_step_of(entry, language) for entry in listed)
 
 
 def _step_of(entry: Any, language: str) -> Step:
@@ -129,6 +137,11 @@ def step_named(name: str, settings: Mapping[str, Any], *, language: str = "en") 
         )
     kind = STEPS[name]
     known = {field.name for field in fields(kind)}
+    for field in fields(kind):
+        if field.default is MISSING and field.default_factory is MISSING and field.name not in settings:
+            raise InputError(
+                f"the step {name!r} needs {field.name!r}", remedy=f"{field.name} = …, as docs/filters.md says"
+            )
     for setting in settings:
         if setting not in known:
             guess = nearest(setting, known)

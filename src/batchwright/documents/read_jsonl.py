@@ -41,6 +41,8 @@ def read_jsonl(piece: Piece, refusals: Refusals) -> Iterator[Document]:
     )
     try:
         for offset, line in numbered:
+            if not line:
+                continue
             try:
                 text = orjson.loads(line)[column]
                 # A key that stands twice is no error to the parser: the last one wins, in silence. Not here.

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from batchwright.foundation.array_file import ArrayFile, ArrayFileWriter
 from batchwright.foundation.execution import Manifest, Task
-from batchwright.tokens.manifest import SPLITS, FileEntry, ShardEntry
+from batchwright.tokens.manifest import SHARD_FILES, SPLITS, FileEntry, ShardEntry
 from batchwright.tokens.selection import FATE_OF_SPLIT, FATES, Partial, fates_by_partial
-from batchwright.tokens.shard import ENDS_DTYPE, FIRST_ITEM, PROVENANCE, describe
+from batchwright.tokens.shard import ENDS_DTYPE, FIRST_ITEM, PROVENANCE, SIGNATURES_DTYPE, describe
 
 FUNCTION = "batchwright.tokens.assembly:write_shard"
 _JOINED_ITEMS = 1 << 17
@@ -58,25 +58,34 @@ def plan_shards(
 
 
 def shard_task(
-    pieces: Sequence[Piece], split: str, work: Path, fates: ArrayFile, eot_id: int, dtype: np.dtype[Any]
+    pieces: Sequence[Piece],
+    split: str,
+    work: Path,
+    fates: ArrayFile,
+    eot_id: int,
+    dtype: np.dtype[Any],
+    permutations: int,
 ) -> Task:
     """The task that writes one shard."""
     parameters = {"pieces": [list(piece) for piece in pieces], "fates": fates.path.name, "split": split}
-    parameters |= {"eot_id": eot_id, "dtype": dtype.str}
+    parameters |= {"eot_id": eot_id, "dtype": dtype.str, "permutations": permutations}
     return Task(function=FUNCTION, parameters=parameters, context={"work": str(work)}, output=str(work))
 
 
 def write_shard(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
-    """The task: copy the documents that stay into PREFIX.tokens, .documents and .provenance."""
+    """The task: copy the documents that stay into PREFIX.tokens, .documents, .provenance and, where there are
+    `permutations`, .signatures.
+    """
     work, dtype = Path(parameters["work"]), np.dtype(parameters["dtype"])
     fates = ArrayFile.open(work / parameters["fates"], FATES, "<u1")
-    paths = {kind: prefix.with_name(f"{prefix.name}.{kind}") for kind in ("tokens", "documents", "provenance")}
+    permutations: int = parameters["permutations"]
+    items = {"tokens": dtype, "documents": ENDS_DTYPE, "provenance": PROVENANCE}
+    items |= {"signatures": SIGNATURES_DTYPE} if permutations else {}
+    paths = {kind: prefix.with_name(f"{prefix.name}.{kind}") for kind in items}
     text_bytes = 0
     with ExitStack() as stack:
-        tokens, documents, provenance = (
-            stack.enter_context(ArrayFileWriter(paths[kind], kind, item))
-            for kind, item in (("tokens", dtype), ("documents", ENDS_DTYPE), ("provenance", PROVENANCE))
-        )
+        writers = {kind: stack.enter_context(ArrayFileWriter(paths[kind], kind, item)) for kind, item in items.items()}
+        tokens, documents, provenance = (writers[kind] for kind in SHARD_FILES)
         tokens.append(np.array([parameters["eot_id"]], dtype))
         for key, first, stop, place in parameters["pieces"]:
             partial = Partial(key=key, documents=0, tokens=0, text_bytes=0)
@@ -91,6 +100,9 @@ def write_shard(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
                 tokens.append(part)
             records = np.ascontiguousarray(partial.open(work, "provenance").array[chosen])
             provenance.append(records)
+            if permutations:
+                signatures = partial.open(work, "signatures").array.reshape(-1, permutations)
+                writers["signatures"].append(signatures[chosen].reshape(-1))
             text_bytes += int(records["text_bytes"].sum(dtype=np.int64))
         counts = {"documents": documents.count, "tokens": tokens.count - FIRST_ITEM, "text_bytes": text_bytes}
     return {**counts, "files": {kind: asdict(describe(path, kind)) for kind, path in paths.items()}}
@@ -137,11 +149,17 @@ def shard_name(number: int) -> str:
 
 
 def shard_tasks(
-    work: Path, partials: Sequence[Partial], fates: ArrayFile, shard_tokens: int, eot_id: int, dtype: np.dtype[Any]
+    work: Path,
+    partials: Sequence[Partial],
+    fates: ArrayFile,
+    shard_tokens: int,
+    eot_id: int,
+    dtype: np.dtype[Any],
+    permutations: int = 0,
 ) -> list[tuple[str, Task]]:
     """(split, task) of every shard, in the order of their numbers: all of train, then all of validation."""
     return [
-        (split, shard_task(pieces, split, work, fates, eot_id, dtype))
+        (split, shard_task(pieces, split, work, fates, eot_id, dtype, permutations))
         for split in SPLITS
         for pieces in plan_shards(work, partials, fates, split, shard_tokens)
     ]

@@ -3,6 +3,7 @@
     0 name      every input file by its content                                      inputs.jsonl, .work/job.json
     1 tokenize  one task per partition, anywhere, in any order                      .work/KEY.tokens …
     2 select    duplicates out, validation split, over all partitions               .work/NAME.fates
+                (near-duplicates, where asked for, by tasks per range of hashes)
     3 assemble  one task per shard, then renamed, then the manifest, the work removed  00000.tokens …, manifest.json
 
 Guarantee: the store depends on text, sources, settings, vocabulary and seed alone: not on workers, partitions, engine
@@ -14,14 +15,18 @@ GPT-2's vocabulary, twice the store's size on disk until it is finished.
 import platform
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from numpy.typing import NDArray
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import TextSource, discover
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.partitions import WHOLE, Partition, partition
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
@@ -51,12 +56,17 @@ from batchwright.tokens.job import (
     describe_tokenizer,
     name_inputs,
 )
-from batchwright.tokens.manifest import MANIFEST, SHARD_FILES, FileEntry, ShardEntry, StoreManifest
+from batchwright.tokens.manifest import MANIFEST, FileEntry, ShardEntry, StoreManifest
 from batchwright.tokens.rejected import REJECTED, sort_by_reason
+from batchwright.tokens.rejected_copies import Copies
+from batchwright.tokens.repetition import Repetition, repeated
 from batchwright.tokens.selection import Partial
 from batchwright.tokens.shard import PROVENANCE, dtype_for
 from batchwright.tokens.store import INPUTS, PROVENANCE_FILE, TOKENIZER, TokenStore
 from batchwright.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from batchwright.tokens.against import OtherStore
 
 PARTITION_BYTES = 32 * MiB
 
@@ -83,6 +93,7 @@ class _Build:
     settings: PrepareSettings
     partition_bytes: int
     keep_rejected: bool
+    against: "Sequence[OtherStore]"
     progress: Callable[[Progress], None]
     began: float = field(default_factory=time.time)
 
@@ -105,7 +116,7 @@ class _Build:
             partials, audited = self._tokenize(inputs, tally)
             for named in inputs:
                 named.check_unchanged()
-            shards = self._assemble(partials, tally)
+            shards = self._assemble(partials, inputs, tally)
             if self.keep_rejected:
                 with translated(self.out):
                     (self.out / REJECTED).mkdir(exist_ok=True)
@@ -116,7 +127,7 @@ class _Build:
         return TokenStore.open(self.out)
 
     def _name(self, tally: Tally) -> list[NamedInput]:
-        files = discover(self.sources, tally=tally)
+        files = discover(self.sources, tally=tally, skip_unreadable=self.settings.errors == "skip")
         inside = next((file for file in files if Path(file.location).is_relative_to(self.out.resolve())), None)
         if inside is not None:
             raise InputError(
@@ -205,6 +216,7 @@ class _Build:
             "eot_token": self.tokenizer.eot_token,
             "engine": self.tokenizer.engine,
         }
+        without, repetition = self.settings.decontamination, self._repetition
         return Task(
             function=partials_of.FUNCTION,
             parameters={
@@ -216,15 +228,39 @@ class _Build:
                 "errors": self.settings.errors,
                 "tokenizer": tokenizer,
                 "batchwright": version("batchwright"),
+                **(
+                    {"near_duplicates": self.settings.near_duplicates.to_json()}
+                    if self.settings.near_duplicates
+                    else {}
+                ),
                 **self._infilling_parameters(),
+                **({"repetition": repetition.to_json()} if repetition.repeats else {}),
+                **({"decontamination": without.identity} if without else {}),
                 **({"rejected": [source.name for source in self.sources]} if self.keep_rejected else {}),
             },
             context={
                 "locations": {str(number): named.file.location for number, named in files.items()},
                 "tokenizer_file": str(self.out / TOKENIZER),
+                "step_locations": [partials_of.step_locations(step) for step in self.settings.steps],
+                **({"evaluation_files": without.locations} if without else {}),
             },
             output=str(self.work),
         )
+
+    @property
+    def _repetition(self) -> Repetition:
+        repeats = {number: source.repeat for number, source in enumerate(self.sources) if source.repeat != 1.0}
+        return Repetition(repeats=repeats, seed=self.settings.seed)
+
+    def _repeated(self, shards: Sequence[ShardEntry]) -> dict[str, Any]:
+        """For the tally: copies that stand in the store beside what was kept."""
+        if not self._repetition.repeats:
+            return {}
+        counts = [repeated(self._provenance_of(shard)) for shard in shards]
+        return {"repeated": {unit: sum(of[unit] for of in counts) for unit in ("documents", "bytes")}}
+
+    def _provenance_of(self, shard: ShardEntry) -> NDArray[Any]:
+        return ArrayFile.open(self.out / f"{shard.name}.provenance", "provenance", PROVENANCE).array
 
     def _infilling_parameters(self) -> dict[str, Any]:
         if self.settings.infilling is None:
@@ -235,17 +271,17 @@ class _Build:
         """For the tally: what of the documents that stayed was cut."""
         if self.settings.infilling is None:
             return {}
-        counts = [
-            infilled(ArrayFile.open(self.out / f"{shard.name}.provenance", "provenance", PROVENANCE).array)
-            for shard in shards
-        ]
+        counts = [infilled(self._provenance_of(shard)) for shard in shards]
         forms = ("psm", "spm")
         units = ("documents", "bytes")
         return {"infilled": {form: {unit: sum(of[form][unit] for of in counts) for unit in units} for form in forms}}
 
-    def _assemble(self, partials: Sequence[Partial], tally: Tally) -> list[ShardEntry]:
+    def _assemble(self, partials: Sequence[Partial], inputs: Sequence[NamedInput], tally: Tally) -> list[ShardEntry]:
         self.progress(Progress(phase="selecting", done=0, total=1))
-        fates = self.settings.selection.write(self.work, partials, tally)
+        roots = self._roots(partials)
+        fates = self.settings.selection.write(self.work, partials, tally, roots, self.against)
+        if self.keep_rejected and roots is not None:
+            self._keep_copies(partials, inputs, fates, roots)
         tally.check()
         if not tally.kept.documents:
             reasons = ", ".join(f"{amount.documents:,} {reason}" for reason, amount in sorted(tally.dropped.items()))
@@ -255,21 +291,52 @@ class _Build:
                 remedy="where filters dropped it: the text's language (--language), or your own thresholds (--steps)",
             )
         dtype = dtype_for(self.tokenizer.vocabulary_size)
-        planned = shard_tasks(self.work, partials, fates, self.settings.shard_tokens, self.tokenizer.eot_id, dtype)
+        near = self.settings.near_duplicates
+        permutations = near.permutations if near else 0
+        cut = self.settings.shard_tokens
+        planned = shard_tasks(self.work, partials, fates, cut, self.tokenizer.eot_id, dtype, permutations)
         names = {task.key: number for number, (_, task) in enumerate(planned)}
         manifests: dict[str, Manifest] = {}
         for task, manifest in self.executor.run([task for _, task in planned]):
             manifests[task.key] = manifest
             self.progress(Progress(phase="assembling", done=len(manifests), total=len(planned)))
         for key, number in names.items():
-            self._move(key, shard_name(number))
+            self._move(key, shard_name(number), manifests[key]["files"])
         return [shard_entry(names[task.key], split, manifests[task.key]) for split, task in planned]
 
-    def _move(self, key: str, name: str) -> None:
+    def _roots(self, partials: Sequence[Partial]) -> ArrayFile | None:
+        """The clusters of near-duplicates, where they are looked for."""
+        if self.settings.near_duplicates is None:
+            return None
+        from batchwright.tokens.near import BANDS, SIGNATURES, Part, find_roots  # numba: 0.4 s
+
+        near = self.settings.near_duplicates
+        parts = [part for other in self.against for part in other.parts(self.executor, self.work, near)]
+        parts += [
+            Part(
+                name=partial.key,
+                documents=partial.documents,
+                signatures=self.work / f"{partial.key}.{SIGNATURES}",
+                bands=self.work / f"{partial.key}.{BANDS}",
+            )
+            for partial in partials
+        ]
+        return find_roots(self.executor, self.work, parts, near)
+
+    def _keep_copies(
+        self, partials: Sequence[Partial], inputs: Sequence[NamedInput], fates: ArrayFile, roots: ArrayFile
+    ) -> None:
+        """Near-duplicates that were dropped, beside what the steps dropped."""
+        paths = [named.file.path for named in inputs]
+        names = [source.name for source in self.sources]
+        copies = Copies(self.work, partials, self.against, paths, names, self.tokenizer.decode)
+        copies.write(fates, roots, self.out / REJECTED)
+
+    def _move(self, key: str, name: str, kinds: Iterable[str]) -> None:
         """Give a shard its name. After a crash some already have theirs; the job's record says that they are this
         job's.
         """
-        for kind in SHARD_FILES:
+        for kind in kinds:
             source, target = self.work / f"{key}.{kind}", self.out / f"{name}.{kind}"
             with translated(target):
                 if source.exists() or not target.exists():
@@ -288,7 +355,7 @@ class _Build:
             shards=tuple(shards),
             sources=tuple(description["sources"]),
             recipe=description["recipe"],
-            tally={**tally.to_dict(), **self._infilled(shards)},
+            tally={**tally.to_dict(), **self._infilled(shards), **self._repeated(shards)},
             files={name: _file_entry(self.out / name) for name in (TOKENIZER, INPUTS)},
         )
         write_json(self.out / MANIFEST, manifest.to_json())
@@ -323,23 +390,34 @@ def prepare_store(
     errors: ErrorPolicy = "strict",
     shard_tokens: int = 2**27,
     steps: Sequence[Step] = DEFAULT_STEPS,
+    near_duplicates: NearDuplicates | None = None,
     partition_bytes: int = PARTITION_BYTES,
     infilling: Infilling | None = None,
+    decontamination: Decontamination | None = None,
     keep_rejected: bool = False,
+    against: Sequence[Path | str] = (),
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
     """Read, clean, deduplicate and tokenize sources into a store at `out`; continue where an earlier call was
     interrupted.
 
     `validation_fraction` is of documents; `seed` names the validation split; a shard holds at most `shard_tokens`
-    tokens (a longer document is a shard alone); `steps` are the cleaning; `partition_bytes` is how much input one task
-    reads, and changes no byte of the store; `infilling` stores a share of the documents cut in three; `keep_rejected`
-    writes the documents that steps drop to rejected/REASON.jsonl, and changes no byte either.
+    tokens (a longer document is a shard alone); `steps` are the cleaning; `near_duplicates` says what counts as one
+    and what is done about it (None: they are not looked for); `against` are finished stores whose documents count as
+    earlier, so that what they hold is left out here; `infilling` stores a share of the documents cut in three;
+    `decontamination` drops those that share words with evaluation files; `partition_bytes` is how much input one task
+    reads, and changes no byte of the store; neither does `keep_rejected`, which writes the documents that steps drop to
+    rejected/REASON.jsonl.
 
     Raises InputError (unreadable input, nothing left, a changed job, a directory that is not ours), LockedError (a
     second writer), ResourceError (disk full; free some space and call again), CorruptDataError (unfinished work that is
     not what was written).
     """
+    others: list[OtherStore] = []
+    if against:
+        from batchwright.tokens.against import OtherStore as Other  # numba: 0.4 s, only where there is one
+
+        others = [Other.open(store, near_duplicates) for store in against]
     return _Build(
         sources=sources,
         out=Path(out).absolute(),  # workers elsewhere have another working directory
@@ -351,10 +429,14 @@ def prepare_store(
             errors=errors,
             shard_tokens=shard_tokens,
             steps=steps,
+            near_duplicates=near_duplicates,
+            against=[other.store.fingerprint for other in others],
             infilling=infilling,
+            decontamination=decontamination,
         ),
         partition_bytes=partition_bytes,
         keep_rejected=keep_rejected,
+        against=others,
         progress=progress or (lambda _: None),
     ).run()
 

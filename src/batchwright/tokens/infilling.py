@@ -8,7 +8,7 @@ what is missing between two texts (Bavarian et al. 2022, arXiv:2207.14255, secti
 Guarantee: the sentinels are special ids, put between the ids of three texts, so no text can forge one; where a document
 is cut depends on (seed, the document's id, copy) alone, and its text comes back from the ids (`restored`). Everything
 else about a document is as without: its id, its <endoftext>, its targets, its split. Held-out documents are treated
-alike. Price: 2 µs a document, 3 ids a cut one, and ~0.5 % more tokens where a cut falls into a word.
+alike. Price: ~55 µs a document that is cut, and 4.5 tokens: 3 sentinels, and words that are cut.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,10 +45,10 @@ class Infilling:
             if not 0.0 <= value <= 1.0:
                 raise InputError(f"the infilling {name} is {value}; it lies between 0 and 1")
 
-    def cut(self, seed_key: int, document: Document, name: bytes, copy: int = 0) -> "CutDocument | None":
+    def cut(self, seed_key: int, document: Document, name: bytes) -> "CutDocument | None":
         """The document in three pieces, or None for one that stays whole."""
         chosen, mode, *places = (
-            xxhash.xxh3_64_intdigest(name + copy.to_bytes(2, "little") + bytes([draw]), seed=seed_key)
+            xxhash.xxh3_64_intdigest(name + document.copy.to_bytes(2, "little") + bytes([draw]), seed=seed_key)
             for draw in range(4)
         )
         if chosen >= self.rate * 2**64:

@@ -13,7 +13,9 @@ from typing import Any, cast
 import orjson
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import InputFile, TextSource
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
 from batchwright.foundation.errors import CorruptDataError, InputError
@@ -34,7 +36,10 @@ class PrepareSettings:
     errors: ErrorPolicy = "strict"
     shard_tokens: int = 2**27
     steps: Sequence[Step] = DEFAULT_STEPS
+    near_duplicates: NearDuplicates | None = None
+    against: Sequence[str] = ()  # fingerprints of the stores whose documents come first
     infilling: Infilling | None = None
+    decontamination: Decontamination | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.validation_fraction < 1.0:
@@ -46,7 +51,12 @@ class PrepareSettings:
 
     @property
     def selection(self) -> Selection:
-        return Selection(seed=self.seed, validation_fraction=self.validation_fraction)
+        return Selection(
+            seed=self.seed,
+            validation_fraction=self.validation_fraction,
+            near_duplicates=self.near_duplicates,
+            against=tuple(self.against),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The manifest's `recipe`."""
@@ -57,7 +67,11 @@ class PrepareSettings:
             "shard_tokens": self.shard_tokens,
             "steps": [step_to_json(step) for step in self.steps],
             "validation_fraction": self.validation_fraction,
+            # Said only where it is so: stores made without it keep their fingerprint.
+            **({"against": list(self.against)} if self.against else {}),
+            **({"near_duplicates": self.near_duplicates.to_json()} if self.near_duplicates else {}),
             **({"infilling": asdict(self.infilling)} if self.infilling else {}),
+            **({"decontamination": self.decontamination.identity} if self.decontamination else {}),
         }
 
 
@@ -129,7 +143,11 @@ def describe_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def describe_sources(sources: Sequence[TextSource]) -> list[dict[str, Any]]:
     """Sources as a manifest names them. Where they lie is no part of what they are: paths are in provenance.json."""
-    return [{name: value for name, value in asdict(source).items() if name != "paths"} for source in sources]
+    described = [{name: value for name, value in asdict(source).items() if name != "paths"} for source in sources]
+    for source in described:
+        if source["repeat"] == 1.0:
+            del source["repeat"]  # most are not repeated, and their stores stay what they were
+    return described
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

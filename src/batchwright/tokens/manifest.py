@@ -20,7 +20,7 @@ VERSION = 1
 MANIFEST = "manifest.json"
 SPLITS = ("train", "validation")
 SHARD_FILES = ("tokens", "documents", "provenance")
-OPTIONAL_SHARD_FILES = ("mask",)
+OPTIONAL_SHARD_FILES = ("mask", "signatures")
 
 Json = dict[str, Any]
 

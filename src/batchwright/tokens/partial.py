@@ -4,6 +4,7 @@ work.
     partition ─read─ clean─▶ blocks of ~1 MiB ─tokenize─▶ KEY.tokens      ids, every document closed by <endoftext>
                                        └─name (xxh3-128)─▶ KEY.documents   exclusive ends
                                                            KEY.provenance  one record per document
+                                                           KEY.signatures, KEY.bands  where near-duplicates are sought
 
 Guarantee: the files depend on the partition's text, the steps and the vocabulary alone. Where a fast engine is used,
 the first documents of the partition and one in a thousand after (chosen by their hash) are compared with `tokenizers`;
@@ -25,9 +26,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.deduplication import document_id
 from batchwright.documents.document import Document
 from batchwright.documents.inputs import InputFile
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.partitions import Partition
 from batchwright.documents.pipeline import Step, clean
 from batchwright.documents.reading import read_partition
@@ -41,6 +44,7 @@ from batchwright.tokens.fast import GigatokenTokenizer
 from batchwright.tokens.infilling import Infiller, Infilling, pieces_of
 from batchwright.tokens.probe import first_difference
 from batchwright.tokens.rejected import REJECTED, RejectedWriter
+from batchwright.tokens.repetition import Repetition
 from batchwright.tokens.shard import ENDS_DTYPE, PROVENANCE, dtype_for, require_ids_below
 from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file
 from batchwright.tokens.vocabulary import Vocabulary
@@ -66,17 +70,26 @@ def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
         Partition.from_dict(parameters["partition"]), inputs=inputs, errors=parameters["errors"], tally=tally
     )
     auditor = Auditor(tokenizer=tokenizer, inputs=inputs)
+    near = NearDuplicates.from_json(parameters["near_duplicates"]) if "near_duplicates" in parameters else None
     infiller = None
     if "infilling" in parameters:
         settings = dict(parameters["infilling"])
         infiller = Infiller(Infilling(**settings["shares"]), seed=settings["seed"], tokenizer=tokenizer)
-    with PartialWriter(prefix, tokenizer, infiller) as writer, ExitStack() as stack:
+    with PartialWriter(prefix, tokenizer, infiller, near) as writer, ExitStack() as stack:
         rejected = None
         if "rejected" in parameters:
             file = stack.enter_context(AtomicFile(prefix.with_name(f"{prefix.name}.{REJECTED}")))
             rejected = RejectedWriter(file, inputs, parameters["rejected"])
-        steps = [step_from_json(step) for step in parameters["steps"]]
-        for block in blocks(clean(read, steps, tally, rejected)):
+        steps = [
+            step_from_json(step, locations)
+            for step, locations in zip(parameters["steps"], parameters["step_locations"], strict=True)
+        ]
+        if "decontamination" in parameters:
+            steps.append(Decontamination.located(parameters["decontamination"], parameters["evaluation_files"]))
+        documents = clean(read, steps, tally, rejected)
+        if "repetition" in parameters:
+            documents = Repetition.from_json(parameters["repetition"]).repeated(documents)
+        for block in blocks(documents):
             writer.append(block, auditor)
     tally.check()
     return {**writer.counts(), "audited": auditor.count, "tally": tally.to_dict()}
@@ -137,21 +150,34 @@ def blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 class PartialWriter:
-    """The three files of a partition, appended block by block."""
+    """The files of a partition, appended block by block."""
 
-    def __init__(self, prefix: Path, tokenizer: Tokenizer, infiller: Infiller | None = None) -> None:
+    def __init__(
+        self,
+        prefix: Path,
+        tokenizer: Tokenizer,
+        infiller: Infiller | None = None,
+        near: NearDuplicates | None = None,
+    ) -> None:
         self._tokenizer, self._infiller = tokenizer, infiller
         self._dtype = dtype_for(tokenizer.vocabulary_size)
         self._writers = {
             kind: ArrayFileWriter(prefix.with_name(f"{prefix.name}.{kind}"), kind, dtype)
             for kind, dtype in (("tokens", self._dtype), ("documents", ENDS_DTYPE), ("provenance", PROVENANCE))
         }
+        self._signatures = None
+        if near is not None:
+            from batchwright.tokens.near import SignatureWriter  # numba: 0.4 s, only where it is needed
+
+            self._signatures = SignatureWriter(prefix, near)
         self._text_bytes = 0
 
     def __enter__(self) -> "PartialWriter":
         with ExitStack() as stack:
             for writer in self._writers.values():
                 stack.enter_context(writer)
+            if self._signatures is not None:
+                stack.enter_context(self._signatures)
             self._open = stack.pop_all()
         return self
 
@@ -176,6 +202,8 @@ class PartialWriter:
         self._writers["documents"].append(ends + self._writers["tokens"].count)
         self._writers["tokens"].append(closed)
         self._writers["provenance"].append(_records(block, b"".join(names)))
+        if self._signatures is not None:
+            self._signatures.append(texts)
         self._text_bytes += sum(map(len, texts))
 
     def _encode(
@@ -213,6 +241,7 @@ def _records(block: Sequence[Document], names: bytes) -> NDArray[Any]:
     records["text_bytes"] = [len(document.utf8) for document in block]
     records["source"] = [document.source for document in block]
     records["flags"] = [int(document.flags) for document in block]
+    records["copy"] = [document.copy for document in block]
     return records
 
 
@@ -263,16 +292,22 @@ class _Given:
 
 
 def step_to_json(step: Step) -> dict[str, Any]:
-    """A cleaning step as JSON: the class's place and its settings."""
+    """A cleaning step as JSON: the class's place and its settings, without what is only a location."""
     if not is_dataclass(step):
         raise InputError(f"the step {step!r} cannot travel to a worker: steps are frozen dataclasses")
-    kind = type(step)
-    settings = {field.name: value for field in fields(step) if (value := asdict(step)[field.name]) is not None}
+    kind, values = type(step), asdict(step)
+    named = [field.name for field in fields(step) if "location" not in field.metadata]
+    settings = {name: values[name] for name in named if values[name] is not None}
     # As it will be read again: a tuple is a list, so that the job that goes on equals the one that began.
     return {"step": f"{kind.__module__}:{kind.__qualname__}", "settings": orjson.loads(orjson.dumps(settings))}
 
 
-def step_from_json(value: Mapping[str, Any]) -> Step:
-    """The step that `step_to_json` wrote."""
+def step_locations(step: Step) -> dict[str, str]:
+    """The rest: where on this machine lies what the step reads."""
+    return {field.name: getattr(step, field.name) for field in fields(cast(Any, step)) if "location" in field.metadata}
+
+
+def step_from_json(value: Mapping[str, Any], locations: Mapping[str, str] | None = None) -> Step:
+    """The step that `step_to_json` wrote, with its `step_locations` if it has any."""
     module, _, name = value["step"].partition(":")
-    return cast(Step, getattr(import_module(module), name)(**value["settings"]))
+    return cast(Step, getattr(import_module(module), name)(**value["settings"], **(locations or {})))

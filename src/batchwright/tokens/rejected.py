@@ -4,8 +4,9 @@
 
 Every task writes those of its partition; when the store is published they are sorted by reason, in the order (file,
 offset). Guarantee: the same bytes for any workers, partitions and crashes; the store is the same with and without them.
-`text` is the text that the step saw. Not here: records that never became text, and duplicates, which are known only
-when everything was read (the tally counts both). Price: the disk that the texts take, twice until they are sorted.
+`text` is the text that the step saw. Near-duplicates, known only when everything was read, come from `rejected_copies`.
+Not here: records that never became text, and exact duplicates (the tally counts both). Price: the disk that the texts
+take, twice until they are sorted.
 """
 
 import re

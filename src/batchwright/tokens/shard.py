@@ -7,7 +7,8 @@
     00000.mask        kind "mask", <u1, only where a loss mask was imported: item g is 1 where item g of .tokens is
                       meant as a target, else 0; 0 for the guard
 
-Reserved kind, not written yet: "signatures" (<u4, near-duplicate search).
+    00000.signatures  kind "signatures", <u4, only where near-duplicates were looked for: as many items per document as
+                      the recipe's `near_duplicates` have bands × rows (documents.signatures)
 
 Guarantee: an opened shard is the one its manifest lists (item counts and the seal over all block checksums are
 compared), so a shard cut short, damaged in its header or swapped with another is a `CorruptDataError`. Price: ~0.3 ms
@@ -44,7 +45,14 @@ PROVENANCE = np.dtype(
     ]
 )
 MASK_DTYPE = np.dtype("<u1")
-SIDE_CARS = {"tokens": None, "documents": ENDS_DTYPE, "provenance": PROVENANCE, "mask": MASK_DTYPE}
+SIGNATURES_DTYPE = np.dtype("<u4")
+SIDE_CARS = {
+    "tokens": None,
+    "documents": ENDS_DTYPE,
+    "provenance": PROVENANCE,
+    "mask": MASK_DTYPE,
+    "signatures": SIGNATURES_DTYPE,
+}
 
 
 def dtype_for(vocabulary_size: int) -> np.dtype[Any]:

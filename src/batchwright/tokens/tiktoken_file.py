@@ -8,8 +8,8 @@ merge:
     rank 262  " the"  ─▶  " t" + "he", " th" + "e", " " + "the"
 
 Guarantee: the ids of tiktoken (`python -m benchmarks.tokenizers`), with the published ids for the special tokens of a
-known file, which text can never produce; a file without one of the 256 bytes is refused. Price: once, 0.3 s for r50k,
-1.5 s for o200k.
+known file, which text can never produce; a file without one of the 256 bytes is refused. Price: once, 0.5 s for r50k,
+2.4 s for o200k.
 
 `tokenizers` has no possessive {1,3}+ and no end of text in `$`, so cl100k is written in Llama 3's form. tiktoken's own
 pattern takes white space that ends a text as one word, Llama 3's cuts after its last newline; the ids are the same as

@@ -2,7 +2,8 @@
 
     checkpoint_every_tokens said     at every multiple of it, and not otherwise
     left out                         2.5 % of the budget or 15 minutes after the one before, whichever comes first, but
-                                     never before 20 times the seconds that writing one took have passed
+                                     never before 20 times the seconds that writing one took have passed, and never
+                                     while one is still being written
     keep_every_tokens said           at every multiple of it, too: those are the ones that stay
 
 Guarantee: weights and loss curve do not depend on when checkpoints are written. Price of the default: a crash costs at
@@ -24,23 +25,24 @@ class CheckpointClock:
     def __init__(self, config: TrainingConfig, *, tokens: int) -> None:
         self._every, self._keep_every = config.checkpoint_every_tokens, config.keep_every_tokens
         self._share = max(1, int(config.tokens * LARGEST_LOSS_SHARE))
-        self._tokens, self._time, self._write_seconds = tokens, time.monotonic(), 0.0
+        self._tokens, self._time = tokens, time.monotonic()
         every = [each for each in (self._every, self._keep_every) if each is not None]
         self.before_the_end = self._every is None or min(every) < config.tokens  # any checkpoint but the last one
 
-    def due(self, before: int, after: int) -> bool:
-        """Whether the step that brought the run from `before` to `after` tokens is one to keep."""
+    def due(self, before: int, after: int, *, write_seconds: float = 0.0, writing: bool = False) -> bool:
+        """Whether the step that brought the run from `before` to `after` tokens is one to keep. `write_seconds`: what
+        the last one took from copy to commit; `writing`: it is not committed yet."""
         if crosses(self._keep_every, before, after):
             return True
         if self._every is not None:
             return crosses(self._every, before, after)
         passed = time.monotonic() - self._time
         wanted = after - self._tokens >= self._share or passed >= LONGEST_SECONDS
-        return wanted and passed >= WRITES_BETWEEN * self._write_seconds
+        return wanted and not writing and passed >= WRITES_BETWEEN * write_seconds
 
-    def written(self, tokens: int, *, seconds: float) -> None:
-        """A checkpoint was written after so many tokens, which took training so many seconds."""
-        self._tokens, self._time, self._write_seconds = tokens, time.monotonic(), seconds
+    def written(self, tokens: int) -> None:
+        """A checkpoint was begun after so many tokens."""
+        self._tokens, self._time = tokens, time.monotonic()
 
 
 def crosses(every: int | None, before: int, after: int) -> bool:

@@ -17,7 +17,8 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from batchwright.foundation.errors import CorruptDataError
 from batchwright.foundation.files import TEMPORARY_SUFFIX, read_json, sync_directory, translated, write_json
 from batchwright.foundation.fingerprint import fingerprint
 from batchwright.training.checkpoint import FORMAT, MODEL, OPTIMIZER, SUFFIX, VERSION, Progress
@@ -64,9 +66,17 @@ def milestones(committed: Sequence[Path], every_tokens: int | None) -> set[Path]
     first: dict[int, Path] = {}
     if every_tokens is not None:
         for path in committed:
-            tokens = read_json(path / "state.json").get("tokens", 0)
-            first.setdefault(tokens // every_tokens, path)
+            first.setdefault(_tokens_of(path) // every_tokens, path)
     return {path for stretch, path in first.items() if stretch}
+
+
+def _tokens_of(path: Path) -> int:
+    """How far a checkpoint is; one that is damaged must not keep newer ones from being written, and is none to keep."""
+    try:
+        tokens = read_json(path / "state.json").get("tokens", 0)
+    except (CorruptDataError, AttributeError):
+        return 0
+    return tokens if isinstance(tokens, int) else 0
 
 
 class Checkpoints:
@@ -168,11 +178,17 @@ class CheckpointWriter:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._prepared = False
+        self.seconds = 0.0  # from the copy to the commit of the last one that was committed
         self.waited = 0  # checkpoints that a step had to wait for, because the memory for a copy was not there
 
     @property
     def prepared(self) -> bool:
         return self._prepared
+
+    @property
+    def writing(self) -> bool:
+        """Whether one is on its way."""
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def failed(self) -> bool:
@@ -186,21 +202,28 @@ class CheckpointWriter:
             self._start(lambda: self._touch(files))
 
     def write(
-        self, progress: Progress, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], *, wait: bool = False
+        self,
+        progress: Progress,
+        weights: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        *,
+        first_sync: Callable[[], None] = lambda: None,
+        wait: bool = False,
     ) -> None:
         """Commit a checkpoint: copy now, write meanwhile. With `wait`, it is committed on return and nothing is
-        copied."""
+        copied. `first_sync` brings to the disk what the checkpoint refers to; it is called before the commit, beside
+        the training, because syncing waits for whatever else the disk has to do."""
         self.finish()
         files = self._files(weights, state)
         if wait or not self._there_is_room(files):
             self.waited += not wait
-            self._write(progress, files, {file.name: bytes_of(file.layout, file.tensors) for file in files})
+            self._write(progress, files, {file.name: bytes_of(file.layout, file.tensors) for file in files}, first_sync)
             return
         self._touch(files)
         for file in files:
             copy_into(self._buffers[file.kind], file.layout, file.tensors)
         payloads = {f.name: [self._buffers[f.kind].numpy().data[: f.layout.payload_bytes]] for f in files}
-        self._start(lambda: self._write(progress, files, payloads))
+        self._start(lambda: self._write(progress, files, payloads, first_sync))
 
     def finish(self) -> None:
         """Wait for the write in flight; raises what went wrong in it."""
@@ -247,16 +270,25 @@ class CheckpointWriter:
         except BaseException as error:  # raised where the run looks
             self._error = error
 
-    def _write(self, progress: Progress, files: Sequence[_File], payloads: Mapping[str, Any]) -> None:
+    def _write(
+        self,
+        progress: Progress,
+        files: Sequence[_File],
+        payloads: Mapping[str, Any],
+        first_sync: Callable[[], None],
+    ) -> None:
         """All ranks write, then the first one commits."""
+        begun = time.monotonic()
         ranks, first = self._beside, self._beside.first
         ranks.together(lambda: self._checkpoints.begin(progress.step) if first else None)
         building = self._checkpoints.building(progress.step)
         seals = ranks.together(
             lambda: {f.name: write_tensors(building / f.name, f.layout, payloads[f.name]) for f in files}
         )
+        ranks.together(first_sync)
         written = ranks.gather({"files": seals, "entries": {f.name: [f.kind, f.entries()] for f in files}})
         ranks.together(lambda: self._checkpoints.commit(progress, written) if first else None)
+        self.seconds = time.monotonic() - begun
 
 
 def _listed(files: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

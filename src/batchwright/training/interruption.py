@@ -2,8 +2,9 @@
 ask.
 
 Guarantee: the step in progress is finished and a checkpoint written before the run ends; a second signal ends it at
-once. Outside the main thread, where Python allows no signal handlers, only the time is kept. Price: up to one step and
-one checkpoint of delay.
+once, but for one within a second of the first: a scheduler and torchrun both pass on the same wish. Outside the main
+thread, where Python allows no signal handlers, only the time is kept. Price: up to one step and one checkpoint of
+delay.
 """
 
 import signal
@@ -12,6 +13,7 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+SAME_WISH_SECONDS = 1.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -21,6 +23,7 @@ class Interruption:
 
     def __init__(self, *, seconds: float | None = None) -> None:
         self.signalled = False
+        self._first = 0.0  # when
         self._until = None if seconds is None else time.monotonic() + seconds
         self._before: dict[signal.Signals, Any] = {}
 
@@ -40,6 +43,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signalled:
+        if self.signalled and time.monotonic() - self._first >= SAME_WISH_SECONDS:
             raise KeyboardInterrupt
+        self._first = self._first if self.signalled else time.monotonic()
         self.signalled = True

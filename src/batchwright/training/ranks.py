@@ -29,7 +29,14 @@ Device = Literal["cpu", "cuda"]
 Result = TypeVar("Result")
 
 # How gloo and NCCL say that the other end is not there any more.
-_LOST = ("Connection closed by peer", "Connection reset", "Broken pipe", "Connection refused", "NCCL communicator was")
+_LOST = (
+    "Connection closed by peer",
+    "Connection reset",
+    "Broken pipe",
+    "Connection refused",
+    "NCCL communicator was",
+    "Timed out waiting",
+)
 
 
 class RankLostError(BatchwrightError):
@@ -121,13 +128,13 @@ def started_ranks(device: Device = "cpu") -> Generator[Ranks]:
 
     Gradients go by gloo between CPUs and by NCCL between GPUs (not run on a GPU yet); messages always by gloo.
     """
-    size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    size, local = _told_size(), int(os.environ.get("LOCAL_RANK", "0"))
     if device == "cuda":
         if not torch.cuda.is_available():
             raise InputError("this machine has no GPU that torch can use", remedy='device = "cpu"')
         torch.cuda.set_device(local)
     place = f"cuda:{local}" if device == "cuda" else "cpu"
-    if size == 1 or "RANK" not in os.environ:
+    if size == 1:
         yield Ranks(device=place)
         return
     with lost_ranks_named():
@@ -145,6 +152,21 @@ def started_ranks(device: Device = "cpu") -> Generator[Ranks]:
             ranks.wait()
         finally:
             dist.destroy_process_group()
+
+
+def _told_size() -> int:
+    """WORLD_SIZE; without it 1. Raises InputError where the environment tells half of it: waiting for ranks that nobody
+    started takes half an hour, and training alone what was meant for many is found out later still."""
+    told = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")}
+    size, rank = told["WORLD_SIZE"] or "1", told["RANK"] or "0"
+    sound = size.isdecimal() and rank.isdecimal() and int(rank) < int(size)
+    if not sound or (size != "1" and not all(told.values())):
+        raise InputError(
+            "the environment does not say which rank of how many this process is: "
+            + ", ".join(f"{name}={value}" if value else f"no {name}" for name, value in told.items()),
+            remedy="start the ranks by torchrun --nproc-per-node N -m batchwright …, or unset WORLD_SIZE and RANK",
+        )
+    return int(size)
 
 
 def _join(backend: str) -> None:

@@ -64,11 +64,15 @@ class RunLog:
             self._file.write(line)
         self._digest.update(line)
 
-    def commit(self) -> tuple[int, str]:
-        """Make everything written so far survive a power cut; returns how many bytes that is, and their xxh3-128."""
+    def position(self) -> tuple[int, str]:
+        """How many bytes were written so far, and their xxh3-128."""
+        with translated(self.path):
+            return os.fstat(self._file.fileno()).st_size, self._digest.hexdigest()
+
+    def sync(self) -> None:
+        """Make everything written so far survive a power cut. May be called from another thread."""
         with translated(self.path):
             os.fsync(self._file.fileno())
-            return os.fstat(self._file.fileno()).st_size, self._digest.hexdigest()
 
     def close(self) -> None:
         self._file.close()

@@ -74,9 +74,14 @@ class RunRecords:
         )
         raise told from error
 
-    def commit(self) -> tuple[int, str]:
-        """What a checkpoint remembers of the log: its length, all of it on disk, and its hash."""
-        return (0, EMPTY_XXH3) if self._log is None else self._log.commit()
+    def position(self) -> tuple[int, str]:
+        """What a checkpoint remembers of the log: its length and its hash."""
+        return (0, EMPTY_XXH3) if self._log is None else self._log.position()
+
+    def sync(self) -> None:
+        """All of the log so far on the disk, which a checkpoint that remembers it needs; from any thread."""
+        if self._log is not None:
+            self._log.sync()
 
     def close(self) -> None:
         if self._log is not None:

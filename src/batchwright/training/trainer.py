@@ -13,7 +13,6 @@ rank writes the log. Price: what lies between the last checkpoint and a kill is 
 
 import contextlib
 import platform
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -181,8 +180,10 @@ class Trainer:
             if run.step == 0:
                 self._evaluate(run)
             for batches in self._steps(run):
+                # Time that is up leaves one step: a call that makes none, called again and again, would never end.
+                asked = interruption.signalled or (interruption.requested and run.last_step is not None)
                 # Every rank must stop at the same step, whichever was asked to.
-                if run.step >= last or ranks.any(interruption.requested or run.writer.failed):
+                if run.step >= last or ranks.any(asked or run.writer.failed):
                     break
                 self._step(run, batches)
             run.writer.finish()
@@ -278,9 +279,16 @@ class Trainer:
         ended = run.step >= self.total_steps
         if ended or crosses(self.config.evaluate_every_tokens, before, run.tokens):
             self._evaluate(run)
-        # The clock looks at the time, which no two ranks agree on: the first one's counts.
-        if not ended and self._ranks.any(self._ranks.first and run.clock.due(before, run.tokens)):
+        if not ended and self._due(run, before):
             self._save(run)
+
+    def _due(self, run: _Run, before: int) -> bool:
+        """Whether it is time for a checkpoint. The clock looks at the time, which no two ranks agree on: the first
+        one's counts."""
+        ranks, writer = self._ranks, run.writer
+        return ranks.any(
+            ranks.first and run.clock.due(before, run.tokens, write_seconds=writer.seconds, writing=writer.writing)
+        )
 
     def _evaluate(self, run: _Run) -> None:
         if self._validation is None:
@@ -306,8 +314,7 @@ class Trainer:
         run.records.refuse(error, batches, step=run.step + 1, directory=self.directory, newest=back)
 
     def _save(self, run: _Run, *, wait: bool = False) -> None:
-        begun = time.monotonic()
-        log_bytes, log_xxh3 = run.records.commit()
+        log_bytes, log_xxh3 = run.records.position()
         progress = Progress(
             step=run.step,
             tokens=run.tokens,
@@ -324,8 +331,8 @@ class Trainer:
                 **{name: version(name) for name in ("batchwright", "torch", "numpy")},
             },
         )
-        run.writer.write(progress, *_tensors(run), wait=wait)
-        run.clock.written(run.tokens, seconds=time.monotonic() - begun)
+        run.writer.write(progress, *_tensors(run), first_sync=run.records.sync, wait=wait)
+        run.clock.written(run.tokens)
 
 
 def _tensors(run: _Run) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

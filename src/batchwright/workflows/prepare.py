@@ -6,10 +6,12 @@ at most `VOCABULARY_BYTES` of text, kept in memory, and takes ~1 s per 5 MB of t
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import TextSource, discover
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.partitions import partition
 from batchwright.documents.pipeline import Step, clean
 from batchwright.documents.reading import read_partition
@@ -47,7 +49,10 @@ def prepare(
     seed: int = 0,
     errors: ErrorPolicy = "strict",
     steps: Sequence[Step] = DEFAULT_STEPS,
+    near_duplicates: NearDuplicates | None = None,
+    against: Sequence[Path] = (),
     infilling: Infilling | None = None,
+    decontamination: Decontamination | None = None,
     keep_rejected: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
@@ -65,7 +70,10 @@ def prepare(
             seed=seed,
             errors=errors,
             steps=steps,
+            near_duplicates=near_duplicates,
+            against=against,
             infilling=infilling,
+            decontamination=decontamination,
             keep_rejected=keep_rejected,
             progress=progress,
         )
@@ -96,13 +104,27 @@ def rehearse_text(
     )
 
 
-def steps_named(clean: str = "none", *, file: Path | None = None, language: str = "en") -> tuple[Step, ...]:
-    """The cleaning that every text gets, then a preset's steps, or those that a TOML file lists."""
-    from batchwright.documents.presets import preset, steps_from_file  # numba: 0.4 s, only where something is filtered
-
+def steps_named(
+    clean: str = "none", *, file: Path | None = None, listed: Sequence[Mapping[str, Any]] = (), language: str = "en"
+) -> tuple[Step, ...]:
+    """The cleaning that every text gets, then a preset's steps, or those that a TOML file or a recipe lists."""
     if file is not None and clean != "none":
         raise InputError(f"both a preset ({clean}) and a list of steps ({file}) are given", remedy="one of them")
-    return (*DEFAULT_STEPS, *(preset(clean, language) if file is None else steps_from_file(file, language)))
+    if file is None and clean == "none" and not listed:
+        return DEFAULT_STEPS
+    from batchwright.documents import presets  # numba: 0.4 s, only where something is filtered
+
+    if file is not None:
+        return (*DEFAULT_STEPS, *presets.steps_from_file(file, language))
+    try:
+        return (*DEFAULT_STEPS, *presets.preset(clean, language), *presets.steps_listed(listed, language))
+    except InputError as error:
+        raise error.within("[[prepare.steps]]" if listed else "[prepare]") from None
+
+
+def near_named(action: Literal["off", "drop", "split"], min_similarity: float = 0.7) -> NearDuplicates | None:
+    """What is done about near-duplicates; None: they are not looked for."""
+    return None if action == "off" else NearDuplicates(action=action, min_similarity=min_similarity)
 
 
 def tokenizer_named(
@@ -140,7 +162,7 @@ def sample_texts(
 
     Documents that will be held out are among them: a vocabulary sees what every text looks like, a model does not.
     """
-    inputs = discover(sources)
+    inputs = discover(sources, skip_unreadable=errors == "skip")
     pieces = partition(inputs, _PIECE_BYTES)
     taken = 0
     for place in KeyedPermutation(size=len(pieces), key=key(seed, "vocabulary-sample")).forward_range(0, len(pieces)):

@@ -16,6 +16,7 @@ from batchwright.model.config import ModelConfig
 from batchwright.recipe import Recipe, load_recipe
 from batchwright.sequences.timeline import Timeline
 from batchwright.training.checkpoint_write import Checkpoints, milestones
+from batchwright.training.config import TrainingConfig
 from batchwright.training.run_log import read_log
 from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME
 from batchwright.training.trouble import skip_command
@@ -71,7 +72,7 @@ def gather(run: Path, recipe: Recipe) -> Json:
         "spikes": [{**spike, "command": way_back(run, **_place(spike))} for spike in of_kind["spike"]],
         "troubles": [r for r in log if r["kind"] in ("diverged", "no targets")],
         "data": list(_sources(data, steps)),
-        "validation": None if data.validation is None else {"rows": data.validation.row_count},
+        "validation": None if data.validation is None else _held_out(data.validation.row_count, training),
         "closed_form_bytes": closed_form_bytes(recipe, recipe.training.micro_batch_size),
         "checkpoints": list(_checkpoints(run, training.keep_every_tokens)),
         "samples": read_json(run / SAMPLES_NAME) if (run / SAMPLES_NAME).exists() else None,
@@ -107,6 +108,11 @@ def _sources(data: RunData, steps: list[Json]) -> Iterator[Json]:
             "rows_read": rows,
             "epochs": rows / stream.row_count,
         }
+
+
+def _held_out(rows: int, training: TrainingConfig) -> Json:
+    asked = training.evaluate_sequences
+    return {"rows": rows, "scored": rows if asked is None else min(asked, rows)}
 
 
 def _checkpoints(run: Path, keep_every_tokens: int | None) -> Iterator[Json]:

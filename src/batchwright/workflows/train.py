@@ -128,8 +128,10 @@ def train(
     What the run skips besides (`change_course`) is kept, and a way back that was cut short is finished.
     """
     ranks = Ranks() if ranks is None else ranks
-    if minutes is not None and minutes <= 0:
+    if minutes is not None and not minutes > 0:  # nan, too
         raise InputError(f"--minutes {minutes:g}", remedy="a number above 0")
+    if until_step is not None and until_step < 1:
+        raise InputError(f"--steps {until_step}", remedy="a number above 0: the steps of the run in all")
     if not fresh:
         ranks.together(lambda: finish_going_back(run_directory) if ranks.first else None)
         recipe = ranks.together(lambda: recipe_of_run(recipe, run_directory))

@@ -96,7 +96,9 @@ def _data(facts: Json, say: Say) -> Section:
     )
     validation = facts["validation"]
     held_out = (
-        say("run.validation.none") if validation is None else say("run.validation", rows=f"{validation['rows']:,}")
+        say("run.validation.none")
+        if validation is None
+        else say("run.validation", rows=f"{validation['rows']:,}", scored=f"{validation['scored']:,}")
     )
     table = Grid(header=tuple(say(f"run.data.{name}") for name in header), rows=rows, left=True)
     return Section(title=say("run.data"), blocks=(table, held_out))
@@ -115,7 +117,8 @@ def _loss(facts: Json, say: Say) -> Section | None:
 def _curve(steps: Sequence[Json], evaluations: Sequence[Json]) -> tuple[tuple[str, ...], ...]:
     """Each evaluation beside the mean training loss since the one before; without evaluations, equal stretches."""
     stretch = -(-len(steps) // LINES)
-    marks = list(evaluations) or [{**step, "loss": None} for step in [*steps[stretch - 1 :: stretch], steps[-1]]]
+    ends = sorted({*range(stretch - 1, len(steps), stretch), len(steps) - 1})
+    marks = list(evaluations) or [{**steps[end], "loss": None} for end in ends]
     rows, before = list[tuple[str, ...]](), 0
     for mark in marks:
         seen = [step["loss"] for step in steps if before < step["tokens"] <= mark["tokens"]]

@@ -21,6 +21,8 @@ def tell_tally(tally: Mapping[str, Any], say: Say) -> Grid:
     rows += [
         (say("tally.edited", edit=_named(f"edit.{name}", name, say)), each) for name, each in tally["edited"].items()
     ]
+    if "repeated" in tally:
+        rows.append((say("tally.repeated"), tally["repeated"]))
     rows += [(say(f"tally.infilled.{form}"), each) for form, each in tally.get("infilled", {}).items()]
     return Grid(
         header=("", say("documents"), say("bytes")),
