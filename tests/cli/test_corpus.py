@@ -29,7 +29,7 @@ def store(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_store_has_its_report_and_its_card_beside_it(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report, card = (store / "report.md").read_text(), (store / "README.md").read_text()
-    assert "| dropped: the same text again | 1 | 57 |" in report
+    assert "| dropped: the same text again (duplicate) | 1 | 57 |" in report
     assert "the same text again (duplicate)" in report
     assert "NormalizeNewlines()" in report
     assert card.startswith("---\nlicense: CC0-1.0\nlanguage:\n- en\nsize_categories:\n- n<1K\n")

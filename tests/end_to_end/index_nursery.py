@@ -37,6 +37,7 @@ def attempt(store: SmallStore, home: Path, at: int, in_parts: bool) -> tuple[int
     if child == 0:
         code = FAILED
         try:
+            os.setpgid(0, 0)  # the trap takes its whole group
             trap = Trap(at, "kill")
             trap.set()
             executor = SerialExecutor() if in_parts else None

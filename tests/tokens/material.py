@@ -68,8 +68,8 @@ def prepare(
 
 
 def stored_bytes(directory: Path) -> dict[str, bytes]:
-    """Every file of a store but the lock and the record of time and place."""
-    left_out = {".lock", PROVENANCE_FILE}
+    """Every file of a store but the lock, the record of time and place, and the pages that tell of them to people."""
+    left_out = {".lock", PROVENANCE_FILE, "report.md", "README.md"}
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))

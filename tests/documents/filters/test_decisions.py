@@ -90,8 +90,9 @@ def test_chinese_prose_is_kept_when_the_language_is_named() -> None:
         f"这是第{number}个句子，它说的是不一样的事情，而且有一些人在中国读过它。\n" for number in "一二三四五六七八"
     )
     assert reason(GopherQuality(), text) == "gopher_short_doc"
-    assert [reason(step, text) for step in preset("gopher", "zh")[1:]] == [""]
-    assert reason(preset("c4", "zh")[0], text) == ""
+    # Its lines are made of one pattern, so Gopher's repetition filter is left out.
+    judged = [step for step in (*preset("gopher", "zh"), *preset("c4", "zh")) if step.name != "gopher_repetition"]
+    assert [reason(step, text) for step in judged] == [""] * len(judged)
 
 
 @pytest.mark.parametrize("bad", [{"min_words": -1}, {"min_words": True}, {"max_bullet_lines": float("nan")}])
