@@ -16,14 +16,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from benchmarks.corpora import CORPORA
 from benchmarks.rivals import datatrove_filters
 from benchmarks.rivals.environments import Environment
+from benchmarks.unseen_rounds import Rival, blocks, compare, texts_of
 
 DATATROVE = Environment(
     name="datatrove", requirements=("datatrove[processing]==0.10.1", "spacy==3.8.18", "orjson==3.11.4")
@@ -116,56 +115,19 @@ def agree(corpora: list[Path]) -> None:
         print(*examples[:20], sep="\n", end="\n" if examples else "")
 
 
-def texts_of(corpus: Path) -> Iterator[bytes]:
-    return (text.encode("utf-8", "replace") for text in datatrove_filters.records(str(corpus)))
-
-
-def blocks(corpora: list[Path]) -> Iterator[list[bytes]]:
-    """Unseen documents of all corpora in turn, about ROUND_BYTES a block; documents above 100 kB left out, so that one
-    of them is not a round."""
-    sources = [texts_of(corpus) for corpus in corpora]
-    block: list[bytes] = []
-    size = 0
-    while sources:
-        for source in list(sources):
-            text = next(source, None)
-            if text is None:
-                sources.remove(source)
-            elif len(text) <= 100_000:
-                block.append(text)
-                size += len(text)
-            if size >= ROUND_BYTES:
-                yield block
-                block, size = [], 0
-
-
 def speed(corpora: list[Path], rounds: int) -> None:
-    """MB per CPU-second, round by round."""
+    """The table of speed."""
     steps = ours()
-    unseen = blocks(corpora)
+    unseen = blocks(corpora, ROUND_BYTES)
     chain(steps, next(unseen)[:50])  # compiled
-    rival = subprocess.Popen(
-        rival_command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert rival.stdin is not None
-    assert rival.stdout is not None
-    print(f"load {os.getloadavg()[0]:.1f}; MB per CPU-second, all four filters on every document\n")
-    print(f"{'round':>5}{'MB':>7}{'batchwright':>13}{'datatrove':>11}{'times':>7}")
-    figures: list[tuple[float, float]] = []
-    for number in range(rounds + 1):
-        texts = next(unseen)
-        size = sum(map(len, texts)) / 1e6
-        rival.stdin.write(json.dumps({"time": [text.decode() for text in texts]}) + "\n")
-        rival.stdin.flush()
-        theirs = size / json.loads(rival.stdout.readline())["cpu"]
-        mine = size / chain(steps, texts)
-        if number:  # the first warms the rival's imports
-            figures.append((mine, theirs))
-            print(f"{number:>5}{size:>7.2f}{mine:>13.1f}{theirs:>11.2f}{mine / theirs:>7.0f}", flush=True)
-    rival.stdin.close()
-    rival.wait()
-    mine, theirs = (median(column) for column in zip(*figures, strict=True))
-    print(f"\nmedian      {mine:>13.1f}{theirs:>11.2f}{median(a / b for a, b in figures):>7.0f}")
+    with Rival(DATATROVE.python, datatrove_filters.__file__) as rival:
+        compare(
+            "all four filters on every document",
+            unseen,
+            rounds,
+            lambda texts: chain(steps, texts),
+            lambda texts: rival.ask({"time": [text.decode() for text in texts]})["cpu"],
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,23 +11,21 @@ synthetic signatures, one in ten a near copy of an earlier one, in parts of 100,
 """
 
 import argparse
-import json
 import os
 import re
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
-from benchmarks.filters import DATATROVE, blocks, texts_of
+from benchmarks.filters import DATATROVE, ROUND_BYTES
 from benchmarks.rivals import datatrove_signatures
+from benchmarks.unseen_rounds import Rival, blocks, compare, texts_of
 
 PART_DOCUMENTS = 100_000
 RATES = (0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1)
@@ -42,36 +40,22 @@ def speed(directory: Path, rounds: int) -> None:
 
     near = NearDuplicates()
     DATATROVE.make()
-    unseen = blocks(sorted(directory.glob("*.jsonl")))
+    unseen = blocks(sorted(directory.glob("*.jsonl")), ROUND_BYTES)
     signatures_of(next(unseen)[:50], near)  # compiled
-    rival = subprocess.Popen(
-        [str(DATATROVE.python), datatrove_signatures.__file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert rival.stdin is not None
-    assert rival.stdout is not None
-    print(f"load {os.getloadavg()[0]:.1f}; MB per CPU-second, bytes to signatures\n")
-    print(f"{'round':>5}{'MB':>7}{'batchwright':>13}{'datatrove':>11}{'times':>7}")
-    figures: list[tuple[float, float]] = []
-    for number in range(rounds + 1):
-        texts = next(unseen)
-        size = sum(map(len, texts)) / 1e6
-        rival.stdin.write(json.dumps({"time": [text.decode() for text in texts]}) + "\n")
-        rival.stdin.flush()
-        theirs = size / json.loads(rival.stdout.readline())["cpu"]
+
+    def ours(texts: list[bytes]) -> float:
         began = time.process_time()
         signatures_of(texts, near)
-        mine = size / (time.process_time() - began)
-        if number:  # the first warms the rival's imports
-            figures.append((mine, theirs))
-            print(f"{number:>5}{size:>7.2f}{mine:>13.1f}{theirs:>11.2f}{mine / theirs:>7.0f}", flush=True)
-    rival.stdin.close()
-    rival.wait()
-    mine, theirs = (median(column) for column in zip(*figures, strict=True))
-    print(f"\nmedian      {mine:>13.1f}{theirs:>11.2f}{median(a / b for a, b in figures):>7.0f}")
+        return time.process_time() - began
+
+    with Rival(DATATROVE.python, datatrove_signatures.__file__) as rival:
+        compare(
+            "bytes to signatures",
+            unseen,
+            rounds,
+            ours,
+            lambda texts: rival.ask({"time": [text.decode() for text in texts]})["cpu"],
+        )
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:

@@ -16,18 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 
 from batchwright.tokens.tokenizer import Tokenizer, open_tokenizer
 from benchmarks.filters import DATATROVE
 from benchmarks.rivals import datatrove_path
-from benchmarks.rivals.datatrove_filters import records
 from benchmarks.tokenizers import fetch_vocabularies
+from benchmarks.unseen_rounds import Rival, blocks, compare
 
 ROUND_BYTES = 4_000_000
-LONGEST = 100_000  # bytes; longer documents are left out, so that one of them is not a round
 
 
 def ours(text: Path, out: Path, tokenizer: Tokenizer) -> tuple[float, int]:
@@ -49,59 +46,34 @@ def ours(text: Path, out: Path, tokenizer: Tokenizer) -> tuple[float, int]:
     return time.process_time() - began, store.document_count
 
 
-def blocks(corpora: list[Path], size: int) -> Iterator[list[str]]:
-    """Unseen texts of all corpora in turn, about `size` bytes at once."""
-    sources = [iter(records(str(corpus))) for corpus in corpora]
-    block: list[str] = []
-    gathered = 0
-    while sources:
-        for source in list(sources):
-            text = next(source, None)
-            if text is None:
-                sources.remove(source)
-            elif len(text.encode("utf-8", "replace")) <= LONGEST:
-                block.append(text)
-                gathered += len(text)
-            if gathered >= size:
-                yield block
-                block, gathered = [], 0
+def speed(corpora: list[Path], tokenizer: Path, rounds: int, size_bytes: int, scratch: Path) -> None:
+    """The table of speed; beside it the documents that each of the two keeps."""
+    opened, written, kept = open_tokenizer(tokenizer), list[Path](), [0, 0]
 
+    def theirs(texts: list[bytes]) -> float:
+        text = scratch / f"text-{len(written)}.jsonl"
+        written.append(text)
+        lines = (json.dumps({"text": each.decode(), "id": str(place)}) for place, each in enumerate(texts))
+        text.write_text("".join(f"{line}\n" for line in lines))
+        order = {"text": str(text), "out": str(scratch / f"theirs-{text.stem}"), "tokenizer": str(tokenizer)}
+        answer = rival.ask(order)
+        kept[1] = answer["documents"]
+        return answer["cpu"]
 
-def speed(corpora: list[Path], tokenizer: Path, rounds: int, size: int, scratch: Path) -> None:
-    """Round by round, alternating who begins."""
-    rival = subprocess.Popen(
-        [str(DATATROVE.python), datatrove_path.__file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert rival.stdin is not None
-    assert rival.stdout is not None
-    print(f"load {os.getloadavg()[0]:.1f}; MB per CPU-second, raw JSONL to a filtered, deduplicated, tokenized store\n")
-    print(f"{'round':>5}{'MB':>7}{'batchwright':>13}{'datatrove':>11}{'times':>7}{'kept':>8}{'theirs':>8}")
-    figures: list[tuple[float, float]] = []
-    opened = open_tokenizer(tokenizer)
-    for number, block in zip(range(rounds + 1), blocks(corpora, size), strict=False):
-        text = scratch / f"text-{number}.jsonl"
-        text.write_text(
-            "".join(json.dumps({"text": each, "id": str(place)}) + "\n" for place, each in enumerate(block))
+    def ours_of_the_same(texts: list[bytes]) -> float:
+        text = written[-1]  # theirs came first
+        cpu, kept[0] = ours(text, scratch / f"ours-{text.stem}", opened)
+        return cpu
+
+    with Rival(DATATROVE.python, datatrove_path.__file__) as rival:
+        compare(
+            "raw JSONL to a filtered, deduplicated, tokenized store (documents kept: ours, theirs)",
+            blocks(corpora, size_bytes),
+            rounds,
+            ours_of_the_same,
+            theirs,
+            beside=lambda: f"{kept[0]:>8,}{kept[1]:>8,}",
         )
-        read = sum(len(each.encode("utf-8", "replace")) for each in block) / 1e6
-        mine, kept = ours(text, scratch / f"ours-{number}", opened)
-        order = {"text": str(text), "out": str(scratch / f"theirs-{number}"), "tokenizer": str(tokenizer)}
-        rival.stdin.write(json.dumps(order) + "\n")
-        rival.stdin.flush()
-        answer = json.loads(rival.stdout.readline())
-        if number:  # the first one warms both
-            figures.append((read / mine, read / answer["cpu"]))
-            fast, slow = figures[-1]
-            times = f"{fast:>13.1f}{slow:>11.2f}{fast / slow:>7.0f}"
-            print(f"{number:>5}{read:>7.2f}{times}{kept:>8,}{answer['documents']:>8,}", flush=True)
-    rival.stdin.close()
-    rival.wait()
-    fast, slow = (median(column) for column in zip(*figures, strict=True))
-    print(f"\nmedian      {fast:>13.1f}{slow:>11.2f}{median(a / b for a, b in figures):>7.0f}")
 
 
 def memory(corpora: list[Path], tokenizer: Path, scratch: Path) -> None:
@@ -114,9 +86,9 @@ def memory(corpora: list[Path], tokenizer: Path, scratch: Path) -> None:
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     size = sum(path.stat().st_size for path in corpora) / 1e6
     print(
-        f"load {os.getloadavg()[0]:.1f}; {size:,.0f} MB of JSONL, 2 workers: {seconds:,.0f} s, {cpu:,.0f} CPU-s, start"
+        f"load {os.getloadavg()[0]:.1f}; {size:,.0f} MB of JSONL by 2 workers: {seconds:,.0f} s; {cpu:,.0f} CPU-s, "
+        f"starting counted, {size / cpu:.1f} MB/CPU-s; the largest process {after.ru_maxrss / 1024:,.0f} MiB (RSS)"
     )
-    print(f"and all = {size / cpu:.1f} MB/CPU-s; the largest process {after.ru_maxrss / 1024:,.0f} MiB (its RSS)")
 
 
 def main(arguments: list[str] | None = None) -> None:

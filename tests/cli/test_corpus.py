@@ -37,6 +37,13 @@ def test_a_store_has_its_report_and_its_card_beside_it(store: Path, capsys: pyte
     assert main(["verify", str(store)]) == 0  # which do not belong to it
 
 
+def test_pages_that_stand_as_they_should_are_left_alone(store: Path, text: Path) -> None:
+    before = {name: (store / name).stat().st_mtime_ns for name in ("report.md", "README.md")}
+    command = ["prepare", str(text), "--out", str(store), "--workers", "1", "--lang", "en", "--validation", "0.3"]
+    assert main([*command, "--licence", "CC0-1.0"]) == 0
+    assert {name: (store / name).stat().st_mtime_ns for name in before} == before
+
+
 def test_an_unknown_licence_is_said(text: Path, tmp_path: Path) -> None:
     assert main(["prepare", str(text), "--out", str(tmp_path / "s"), "--workers", "1", "--lang", "en"]) == 0
     card = (tmp_path / "s" / "README.md").read_text()
@@ -73,8 +80,10 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(
     assert main([*command, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["dry_run"], answer["files"], answer["documents"]["value"]) == (True, 13, 13)
-    assert main([*command, "--lang", lang]) == 0
+    assert answer["not_rehearsed"] == []
+    assert main([*command, "--lang", lang, "--repeat", "2", "--fim", "0.5"]) == 0
     said = capsys.readouterr().out
+    assert "repeat, fim" in said
     assert "13" in said
     assert "%" in said  # most of it goes, and that is said aloud
     assert list(tmp_path.iterdir()) == []

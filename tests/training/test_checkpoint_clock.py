@@ -7,15 +7,9 @@ import pytest
 from batchwright.training import checkpoint_clock
 from batchwright.training.checkpoint_clock import CheckpointClock
 from batchwright.training.config import TrainingConfig
+from tests.training.fake_time import FakeTime
 
 CONFIG = TrainingConfig(global_batch_size=1, micro_batch_size=1, sequence_length=10, tokens=4000, learning_rate=1e-3)
-
-
-class FakeTime:
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

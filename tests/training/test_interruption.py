@@ -8,13 +8,7 @@ import pytest
 
 from batchwright.training import interruption
 from batchwright.training.interruption import Interruption
-
-
-class FakeTime:
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.training.fake_time import FakeTime
 
 
 @pytest.fixture

@@ -160,9 +160,11 @@ def prepare(
         with face.progress(face.say("rehearsal.title"), unit=format_bytes) as advance:
             rehearsed = rehearse_text(wanted.sources, out, **job, heard=advance)
         warning = tell_mostly_dropped(mostly_dropped(rehearsed.tally), face.say)
+        left_out = _not_rehearsed(wanted)
         face.answer(
-            rehearsed.to_json(),
+            {**rehearsed.to_json(), "not_rehearsed": left_out},
             paint_section(tell_rehearsal(rehearsed, face.say)),
+            *([face.say("rehearsal.left_out", names=", ".join(left_out))] if left_out else []),
             *map(paint_warning, warning),
         )
         return
@@ -248,6 +250,18 @@ def _wanted(
     if out is None and file is None:
         raise UsageError("where the store shall lie is not said", remedy="--out STORE")
     return wanted, Path(loaded.data.store) if out is None else out
+
+
+def _not_rehearsed(wanted: PrepareRecipe) -> list[str]:
+    """What is asked for and changes counts, but is not done to a sample."""
+    asked = {
+        "repeat": any(source.repeat != 1.0 for source in wanted.sources),
+        "near_duplicates": wanted.near_duplicates == "drop",
+        "against": bool(wanted.against),
+        "fim": bool(wanted.fim),
+        "decontaminate": bool(wanted.decontaminate),
+    }
+    return [name for name, said in asked.items() if said]
 
 
 def _decontamination(wanted: PrepareRecipe) -> Decontamination | None:

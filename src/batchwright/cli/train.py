@@ -17,9 +17,10 @@ from batchwright.foundation.units import format_count
 from batchwright.recipe import Recipe, load_recipe
 from batchwright.training.checkpoint_clock import LARGEST_LOSS_SHARE, LONGEST_SECONDS
 from batchwright.training.ranks import Ranks, started_ranks
+from batchwright.training.run_records import Record
 from batchwright.training.spikes import Spike
 from batchwright.training.step import DivergedError, NoTargetsError, OutOfMemoryError, StepRecord
-from batchwright.training.trainer import Record, RunResult
+from batchwright.training.trainer import RunResult
 from batchwright.training.trouble import name_documents
 from batchwright.workflows.change_course import Change, change_course
 from batchwright.workflows.hyper_parameters import hyper_parameter_rule

@@ -7,7 +7,8 @@
 
 Guarantee: a function of the text; it says "unknown" rather than guess from little. It knows the languages of the
 filters' table and is a sieve for a corpus, not a classifier: lists, tables and program text are mostly "unknown".
-Price: ~25 MB/CPU-s. Measured: docs/lab-notes.md.
+Price: a pass over the letters, and one over the words for every language that shares the script. What it says of the
+corpora stands in docs/lab-notes.md.
 """
 
 import re

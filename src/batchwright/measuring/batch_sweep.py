@@ -231,7 +231,7 @@ def _outcome(run: SweepRun, manifest: Mapping[str, Any]) -> RunOutcome:
     points = tuple((int(tokens), float(loss)) for tokens, loss in evaluations)
     return RunOutcome(
         global_batch_size=training.global_batch_size,
-        tokens_per_step=training.global_batch_size * training.sequence_length,
+        tokens_per_step=training.tokens_per_step,
         adjusted=run.adjusted,
         seed=training.seed,
         learning_rate=training.learning_rate,

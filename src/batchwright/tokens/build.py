@@ -16,24 +16,22 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-from numpy.typing import NDArray
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.decontamination import Decontamination
 from batchwright.documents.inputs import TextSource, discover
 from batchwright.documents.near_duplicates import NearDuplicates
-from batchwright.documents.partitions import WHOLE, Partition, partition
+from batchwright.documents.partitions import partition
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
 from batchwright.documents.tally import Tally
 from batchwright.foundation.array_file import ArrayFile
 from batchwright.foundation.errors import CorruptDataError, InputError
-from batchwright.foundation.execution import Executor, Manifest, Task
+from batchwright.foundation.execution import Executor, Manifest
 from batchwright.foundation.files import (
     WriterLock,
     read_json,
@@ -45,10 +43,10 @@ from batchwright.foundation.files import (
 )
 from batchwright.foundation.fingerprint import sha256_file
 from batchwright.foundation.units import MiB
-from batchwright.tokens import partial as partials_of
 from batchwright.tokens.assembly import shard_entry, shard_name, shard_tasks
+from batchwright.tokens.augmentation_tally import augmentation_tally
 from batchwright.tokens.claim import JOB, WORK, refuse_changes, refuse_foreign_directory
-from batchwright.tokens.infilling import Infilling, infilled, with_sentinels
+from batchwright.tokens.infilling import Infilling, with_sentinels
 from batchwright.tokens.job import (
     NamedInput,
     PrepareSettings,
@@ -59,10 +57,11 @@ from batchwright.tokens.job import (
 from batchwright.tokens.manifest import MANIFEST, FileEntry, ShardEntry, StoreManifest
 from batchwright.tokens.rejected import REJECTED, sort_by_reason
 from batchwright.tokens.rejected_copies import Copies
-from batchwright.tokens.repetition import Repetition, repeated
+from batchwright.tokens.repetition import Repetition
 from batchwright.tokens.selection import Partial
-from batchwright.tokens.shard import PROVENANCE, dtype_for
+from batchwright.tokens.shard import dtype_for
 from batchwright.tokens.store import INPUTS, PROVENANCE_FILE, TOKENIZER, TokenStore
+from batchwright.tokens.tokenize_tasks import TokenizeTasks, bytes_of, readable
 from batchwright.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -193,9 +192,16 @@ class _Build:
         for _ in (named for named in inputs if named.xxh3 is None):
             tally.read.add(1, 0)
             tally.drop("unreadable", 0)
-        partitions = _readable(partition([named.file for named in inputs], self.partition_bytes), inputs)
-        tasks = [self._partial_task(part, inputs) for part in partitions]
-        sizes = dict(zip((task.key for task in tasks), (_bytes_of(part, inputs) for part in partitions), strict=True))
+        partitions = readable(partition([named.file for named in inputs], self.partition_bytes), inputs)
+        wanted = TokenizeTasks(
+            settings=self.settings,
+            sources=self.sources,
+            tokenizer=self.tokenizer,
+            out=self.out,
+            keep_rejected=self.keep_rejected,
+        )
+        tasks = [wanted.task(part, inputs) for part in partitions]
+        sizes = dict(zip((task.key for task in tasks), (bytes_of(part, inputs) for part in partitions), strict=True))
         manifests: dict[str, Manifest] = {}
         done, total = 0, sum(sizes.values())
         for task, manifest in self.executor.run(tasks):
@@ -208,73 +214,6 @@ class _Build:
         counts = ("documents", "tokens", "text_bytes")
         partials = [Partial(key=key, **{name: manifest[name] for name in counts}) for key, manifest in ordered]
         return partials, sum(manifest["audited"] for _, manifest in ordered)
-
-    def _partial_task(self, part: Partition, inputs: Sequence[NamedInput]) -> Task:
-        files = {number: inputs[number] for number in part.files}
-        tokenizer = {
-            "hash": self.tokenizer.hash,
-            "eot_token": self.tokenizer.eot_token,
-            "engine": self.tokenizer.engine,
-        }
-        without, repetition = self.settings.decontamination, self._repetition
-        return Task(
-            function=partials_of.FUNCTION,
-            parameters={
-                "partition": part.to_dict(),
-                "inputs": {
-                    str(number): {**named.file.to_dict(), "location": named.xxh3} for number, named in files.items()
-                },
-                "steps": self.settings.to_json()["steps"],
-                "errors": self.settings.errors,
-                "tokenizer": tokenizer,
-                "batchwright": version("batchwright"),
-                **(
-                    {"near_duplicates": self.settings.near_duplicates.to_json()}
-                    if self.settings.near_duplicates
-                    else {}
-                ),
-                **self._infilling_parameters(),
-                **({"repetition": repetition.to_json()} if repetition.repeats else {}),
-                **({"decontamination": without.identity} if without else {}),
-                **({"rejected": [source.name for source in self.sources]} if self.keep_rejected else {}),
-            },
-            context={
-                "locations": {str(number): named.file.location for number, named in files.items()},
-                "tokenizer_file": str(self.out / TOKENIZER),
-                "step_locations": [partials_of.step_locations(step) for step in self.settings.steps],
-                **({"evaluation_files": without.locations} if without else {}),
-            },
-            output=str(self.work),
-        )
-
-    @property
-    def _repetition(self) -> Repetition:
-        repeats = {number: source.repeat for number, source in enumerate(self.sources) if source.repeat != 1.0}
-        return Repetition(repeats=repeats, seed=self.settings.seed)
-
-    def _repeated(self, shards: Sequence[ShardEntry]) -> dict[str, Any]:
-        """For the tally: copies that stand in the store beside what was kept."""
-        if not self._repetition.repeats:
-            return {}
-        counts = [repeated(self._provenance_of(shard)) for shard in shards]
-        return {"repeated": {unit: sum(of[unit] for of in counts) for unit in ("documents", "bytes")}}
-
-    def _provenance_of(self, shard: ShardEntry) -> NDArray[Any]:
-        return ArrayFile.open(self.out / f"{shard.name}.provenance", "provenance", PROVENANCE).array
-
-    def _infilling_parameters(self) -> dict[str, Any]:
-        if self.settings.infilling is None:
-            return {}
-        return {"infilling": {"shares": asdict(self.settings.infilling), "seed": self.settings.seed}}
-
-    def _infilled(self, shards: Sequence[ShardEntry]) -> dict[str, Any]:
-        """For the tally: what of the documents that stayed was cut."""
-        if self.settings.infilling is None:
-            return {}
-        counts = [infilled(self._provenance_of(shard)) for shard in shards]
-        forms = ("psm", "spm")
-        units = ("documents", "bytes")
-        return {"infilled": {form: {unit: sum(of[form][unit] for of in counts) for unit in units} for form in forms}}
 
     def _assemble(self, partials: Sequence[Partial], inputs: Sequence[NamedInput], tally: Tally) -> list[ShardEntry]:
         self.progress(Progress(phase="selecting", done=0, total=1))
@@ -355,7 +294,15 @@ class _Build:
             shards=tuple(shards),
             sources=tuple(description["sources"]),
             recipe=description["recipe"],
-            tally={**tally.to_dict(), **self._infilled(shards), **self._repeated(shards)},
+            tally={
+                **tally.to_dict(),
+                **augmentation_tally(
+                    self.out,
+                    shards,
+                    cut=self.settings.infilling is not None,
+                    copied=bool(Repetition.of(self.sources, self.settings.seed).repeats),
+                ),
+            },
             files={name: _file_entry(self.out / name) for name in (TOKENIZER, INPUTS)},
         )
         write_json(self.out / MANIFEST, manifest.to_json())
@@ -439,23 +386,6 @@ def prepare_store(
         against=others,
         progress=progress or (lambda _: None),
     ).run()
-
-
-def _readable(partitions: Sequence[Partition], inputs: Sequence[NamedInput]) -> list[Partition]:
-    """The partitions without the files that cannot be read: they may be readable where a task runs, and no byte of a
-    store depends on that."""
-    pieces = (tuple(piece for piece in part.pieces if inputs[piece.file].xxh3 is not None) for part in partitions)
-    return [Partition(each) for each in pieces if each]
-
-
-def _bytes_of(part: Partition, inputs: Sequence[NamedInput]) -> int:
-    """Bytes of input that a partition reads (of parquet row groups: not known, so none)."""
-    total = 0
-    for piece in part.pieces:
-        file = inputs[piece.file].file
-        stop = file.size if piece.stop == WHOLE else piece.stop
-        total += max(0, stop - piece.start) if file.format == "jsonl" or piece.stop == WHOLE else 0
-    return total
 
 
 def _file_entry(path: Path) -> FileEntry:

@@ -10,7 +10,7 @@ training split only: what is held out is held out once. A copy is cut for fillin
 takes its number), otherwise it is the same ids. Price: the disk and the tokenizing of what is stored; 1 µs a document.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from batchwright.documents.deduplication import document_id
 from batchwright.documents.document import Document
+from batchwright.documents.inputs import TextSource
 from batchwright.foundation.randomness import key
 
 
@@ -29,6 +30,11 @@ class Repetition:
 
     repeats: Mapping[int, float]
     seed: int
+
+    @classmethod
+    def of(cls, sources: Sequence[TextSource], seed: int) -> "Repetition":
+        """Of the sources that are to stand in the store more than once."""
+        return cls(repeats={n: source.repeat for n, source in enumerate(sources) if source.repeat != 1.0}, seed=seed)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Repetition":

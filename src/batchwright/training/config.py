@@ -91,7 +91,7 @@ class TrainingConfig:
             _need(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("learning_rate", "epsilon", "weight_decay", "clip_norm"):
             _need(getattr(self, name) != float("inf"), name, getattr(self, name), "finite")
-        slots = self.global_batch_size * self.sequence_length
+        slots = self.tokens_per_step
         _need(slots < 2**62, "global_batch_size × sequence_length", f"{slots:,}", "below 2⁶²: positions are 64-bit")
         _need(self.tokens < 2**62, "tokens", f"{self.tokens:,}", "below 2⁶²: positions are 64-bit")
         for name in (
@@ -170,9 +170,14 @@ class TrainingConfig:
         return fingerprint(self.same_run())
 
     @property
+    def tokens_per_step(self) -> int:
+        """Slots of a step of the full batch."""
+        return self.global_batch_size * self.sequence_length
+
+    @property
     def spike_window(self) -> int:
         """Slots before a step that say what is usual."""
-        full = SPIKE_WINDOW_STEPS * self.global_batch_size * self.sequence_length
+        full = SPIKE_WINDOW_STEPS * self.tokens_per_step
         return full if self.spike_window_tokens is None else self.spike_window_tokens
 
     def same_run(self) -> dict[str, Any]:

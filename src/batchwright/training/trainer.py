@@ -48,12 +48,10 @@ from batchwright.training.optimizer import build_optimizer, optimizer_tensors
 from batchwright.training.parallel import Parallel, parallel_of
 from batchwright.training.ranks import Ranks, lost_ranks_named
 from batchwright.training.run_log import EMPTY_XXH3, RunLog
-from batchwright.training.run_records import Listener, Record, RunRecords
+from batchwright.training.run_records import Listener, RunRecords
 from batchwright.training.spikes import SpikeWatch
 from batchwright.training.step import DivergedError, NoTargetsError, StepObserver, StepRecord, train_step
 from batchwright.training.trouble import Tracer
-
-__all__ = ["CHECKPOINTS_NAME", "LOG_NAME", "Gauge", "Record", "RunResult", "Trainer"]
 
 Gauge = Callable[[StepRecord, int], StepRecord]
 """Puts MFU and peak memory into a step's record, given its T; lives above, where the machine is known."""

@@ -40,14 +40,20 @@ def corpus_facts(store: TokenStore, *, split: str = "train", sample: int = SAMPL
 
 
 def write_pages(store: TokenStore, say: Say) -> Path:
-    """Write report and card anew; returns the report's path."""
+    """Write report and card, unless they stand there as they should; returns the report's path."""
     directory = store.directory
     facts = {**corpus_facts(store, sample=_SAMPLE), **_making(store)}
     report = [*tell_store_report(facts, say), *tell_corpus(facts, say)]
-    write_atomic(directory / REPORT_NAME, to_markdown(report, title=say("corpus.report", name=_name(store))).encode())
+    _keep(directory / REPORT_NAME, to_markdown(report, title=say("corpus.report", name=_name(store))))
     card = to_markdown(tell_card(facts, say), title=_name(store))
-    write_atomic(directory / CARD_NAME, (_front_matter(facts) + card).encode())
+    _keep(directory / CARD_NAME, _front_matter(facts) + card)
     return directory / REPORT_NAME
+
+
+def _keep(path: Path, text: str) -> None:
+    content = text.encode()
+    if not path.exists() or path.read_bytes() != content:
+        write_atomic(path, content)
 
 
 def _name(store: TokenStore) -> str:

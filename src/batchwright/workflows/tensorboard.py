@@ -16,8 +16,9 @@ from batchwright.foundation.extras import import_extra
 from batchwright.foundation.files import translated
 from batchwright.training.evaluation import Evaluation
 from batchwright.training.run_log import read_log
+from batchwright.training.run_records import Record
 from batchwright.training.step import StepRecord
-from batchwright.training.trainer import LOG_NAME, Record
+from batchwright.training.trainer import LOG_NAME
 
 DIRECTORY_NAME = "tensorboard"
 TRAINING = (

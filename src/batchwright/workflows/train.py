@@ -21,8 +21,9 @@ from batchwright.training.checkpoint import read_progress
 from batchwright.training.checkpoint_write import Checkpoints
 from batchwright.training.ranks import Ranks
 from batchwright.training.run_log import read_log
+from batchwright.training.run_records import Record
 from batchwright.training.step import DivergedError, NoTargetsError, OutOfMemoryError, StepObserver
-from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, Record, RunResult, Trainer
+from batchwright.training.trainer import CHECKPOINTS_NAME, LOG_NAME, RunResult, Trainer
 from batchwright.workflows.batch_documents import StoreTracer
 from batchwright.workflows.calls import note_call
 from batchwright.workflows.data import open_index
