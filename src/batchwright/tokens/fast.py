@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import psutil
@@ -23,7 +24,7 @@ from batchwright.tokens.settled import is_settled
 from batchwright.tokens.vocabulary import Vocabulary
 
 PACKAGE = "gigatoken"
-CACHE_BYTES = 48 * MiB
+CACHE_BYTES = 96 * MiB
 """What the engine's cache of words may take before the engine is made anew, which costs 0.06 s."""
 RENEWED_AFTER_BYTES = 8 * MiB
 """The least text between two renewals, whatever else in this process takes memory."""
@@ -52,9 +53,18 @@ class GigatokenTokenizer(JsonTokenizer):
                 f"first on {tokenizer.proof.difference[:80]!r}",
                 remedy="use the engine `tokenizers`, which is slower and exact",
             )
-        # Both engines are let go: who only names a job must not hold 100 MB. They load again when something is encoded.
-        tokenizer.reference, tokenizer._loaded = JsonTokenizer(vocabulary), None
+        _PROVEN[tokenizer.hash, tokenizer.engine] = tokenizer
         return tokenizer
+
+    @classmethod
+    def known(cls, hash: str, engine: str) -> "GigatokenTokenizer | None":
+        """The tokenizer that was proven in this process and is still held by somebody."""
+        return _PROVEN.get((hash, engine))
+
+    def rest(self) -> None:
+        super().rest()
+        self.reference.rest()
+        self._loaded = None
 
     @property
     def engine(self) -> str:
@@ -117,6 +127,9 @@ class GigatokenTokenizer(JsonTokenizer):
         self._encoded_bytes += sum(map(len, texts))
         ids = np.concatenate(arrays) if arrays else np.zeros(0, np.uint32)
         return self.vocabulary.check(ids), offsets
+
+
+_PROVEN: WeakValueDictionary[tuple[str, str], GigatokenTokenizer] = WeakValueDictionary()
 
 
 def _fill(

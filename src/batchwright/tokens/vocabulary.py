@@ -140,7 +140,7 @@ def _read(path: Path) -> bytes:
 
 def _join(vocabulary: Path, merges: Path) -> bytes:
     try:
-        tokens = json.loads(_read(vocabulary))
+        tokens = orjson.loads(_read(vocabulary))
         lines = _read(merges).decode().split("\n")
     except ValueError as error:
         raise InputError(f"this is not a vocabulary with its merges ({error})", where=str(vocabulary)) from error
