@@ -40,6 +40,7 @@ from batchwright.foundation.errors import InputError
 from batchwright.foundation.execution import Manifest
 from batchwright.foundation.files import AtomicFile, translated
 from batchwright.foundation.units import KiB, MiB
+from batchwright.tokens.deciding_versions import deciding_versions, require_versions
 from batchwright.tokens.fast import GigatokenTokenizer
 from batchwright.tokens.infilling import Infiller, Infilling, pieces_of
 from batchwright.tokens.probe import first_difference
@@ -84,6 +85,7 @@ def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
             step_from_json(step, locations)
             for step, locations in zip(parameters["steps"], parameters["step_locations"], strict=True)
         ]
+        require_versions(parameters["versions"], deciding_versions(steps), where=os.uname().nodename)
         if "decontamination" in parameters:
             steps.append(Decontamination.located(parameters["decontamination"], parameters["evaluation_files"]))
         documents = clean(read, steps, tally, rejected)

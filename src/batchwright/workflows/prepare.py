@@ -25,6 +25,7 @@ from batchwright.foundation.units import MiB, parse_count
 from batchwright.tokens.bpe import train_bpe
 from batchwright.tokens.build import Progress, prepare_store
 from batchwright.tokens.infilling import Infilling
+from batchwright.tokens.manifest import StoreManifest
 from batchwright.tokens.store import TokenStore
 from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file, open_tokenizer, split_pattern
 from batchwright.workflows.engines import EngineName, engine_named
@@ -191,7 +192,16 @@ def summary(store: TokenStore) -> dict[str, Any]:
         "sources": list(manifest.sources),
         "tally": manifest.tally,
         "mostly_dropped": mostly_dropped(manifest.tally),
+        "nothing_held_out": nothing_held_out(manifest),
     }
+
+
+def nothing_held_out(manifest: StoreManifest) -> dict[str, Any] | None:
+    """When a validation split was asked for and came out empty: the share asked for, and of how many documents."""
+    share = manifest.recipe.get("validation_fraction", 0.0)
+    if not share or manifest.counts("validation").documents:
+        return None
+    return {"validation": share, "documents": manifest.counts().documents}
 
 
 def mostly_dropped(tally: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -203,5 +213,6 @@ def mostly_dropped(tally: Mapping[str, Any]) -> dict[str, Any] | None:
     }
     if max(shares.values()) <= MOSTLY:
         return None
-    largest = sorted(reasons, key=lambda reason: -reasons[reason]["documents"])
+    most = max(shares, key=shares.__getitem__)
+    largest = sorted(reasons, key=lambda reason: -reasons[reason][most])
     return {**shares, "reasons": {reason: reasons[reason]["documents"] for reason in largest}}
