@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 
 from batchwright.foundation.errors import InputError, ResourceError
-from batchwright.foundation.execution import Manifest, Task, run_task
+from batchwright.foundation.execution import Manifest, Task, make_outputs, run_task
 
 _PR_SET_PDEATHSIG = 1
 _TASKS_IN_HAND_PER_WORKER = 2
@@ -44,6 +44,7 @@ class LocalExecutor:
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Manifest]]:
         left = {task.key: task for task in tasks}
+        make_outputs(left.values())
         for _ in range(self._attempts):
             try:
                 for task, manifest in self._run_in_one_pool(list(left.values())):

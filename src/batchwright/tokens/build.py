@@ -13,7 +13,6 @@ GPT-2's vocabulary, twice the store's size on disk until it is finished.
 """
 
 import platform
-import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ from batchwright.foundation.execution import Executor, Manifest
 from batchwright.foundation.files import (
     WriterLock,
     read_json,
+    remove_directory,
     remove_temporaries,
     sync_directory,
     translated,
@@ -117,13 +117,14 @@ class _Build:
             partials, audited = self._tokenize(inputs, tally)
             for named in inputs:
                 named.check_unchanged()
-            shards = self._assemble(partials, inputs, tally)
             if self.keep_rejected:
                 with translated(self.out):
                     (self.out / REJECTED).mkdir(exist_ok=True)
+            shards = self._assemble(partials, inputs, tally)
+            if self.keep_rejected:
                 sort_by_reason((self.work / f"{part.key}.{REJECTED}" for part in partials), self.out / REJECTED)
             self._publish(shards, tally, audited)
-            self._clear()
+            remove_directory(self.work)
         self.progress(Progress(phase="finished", done=1, total=1))
         return TokenStore.open(self.out)
 
@@ -161,9 +162,9 @@ class _Build:
                 where=str(self.out),
                 remedy="prepare into another directory with --keep-rejected",
             )
-        if self.work.exists():
+        if any(self.out.glob(f"{WORK}*")):  # also what a crash left while it was being removed
             with WriterLock(self.out):
-                self._clear()
+                remove_directory(self.work)
         self.progress(Progress(phase="found finished", done=1, total=1))
         return store
 
@@ -335,11 +336,6 @@ class _Build:
             "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.began)),
             "seconds": round(time.time() - self.began, 3),
         }
-
-    def _clear(self) -> None:
-        with translated(self.work):
-            if self.work.exists():
-                shutil.rmtree(self.work)
 
 
 def prepare_store(
