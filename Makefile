@@ -28,7 +28,7 @@ demo: setup
 	$(BIN)/batchwright demo $(DEMO)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(TESTS)
 
 check: setup
 	$(BIN)/ruff check .
@@ -41,7 +41,7 @@ bench: setup
 
 # Interrupted, it goes on with what is left of the kills of `train`.
 torture: setup
-	BATCHWRIGHT_TORTURE=$(TORTURE) $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow --timeout 7200 -o addopts="-q --strict-markers --strict-config -p no:cacheprovider"
+	BATCHWRIGHT_TORTURE=$(TORTURE) $(BIN)/python -m pytest -n 2 --dist load --max-worker-restart 0 -m slow --timeout 7200 -o addopts="-q --strict-markers --strict-config -p no:cacheprovider"
 
 # Named ones only: make adapters ADAPTERS="torchdata megatron"
 adapters: setup

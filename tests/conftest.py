@@ -1,13 +1,18 @@
 """What every test may ask for: real data beside the checkout, or a skip that says why; a quick hypothesis profile."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before torch is loaded: on two shared cores, threads that spin while they wait cost more than they give.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.dealing import FileByFile, place_of
+from tests.training.rank_groups import Groups, groups_of_ranks
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
@@ -16,6 +21,23 @@ settings.register_profile(
     "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 settings.load_profile("house")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: place_of(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return FileByFile(config, log) if config.getvalue("dist") in ("loadfile", "loadgroup") else None
+
+
+@pytest.fixture(scope="session")
+def groups() -> Iterator[Groups]:
+    """One nursery of ranks for all tests of a process; nothing is started before it is asked for."""
+    with groups_of_ranks() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

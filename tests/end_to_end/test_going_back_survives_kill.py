@@ -14,8 +14,6 @@ import pytest
 
 from tests.end_to_end.train_kills import KILLED, Nursery, differing, remains
 
-pytestmark = pytest.mark.xdist_group("runs of train that are killed")  # one nursery for all
-
 WAYS = {
     # Back from step 40 to 30 and past what step 33 ate: deletes two checkpoints and the texts that the model wrote.
     "back": ["--from-step", 30, "--skip", "224:231"],

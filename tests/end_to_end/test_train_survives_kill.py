@@ -18,8 +18,6 @@ from tests.cli.test_train_runs import events_of
 from tests.end_to_end.train_kills import KILLED, Nursery, Tally, differing, remains, train_with_kills
 from tests.end_to_end.train_nursery import STEPS
 
-pytestmark = pytest.mark.xdist_group("runs of train that are killed")  # one nursery for all
-
 KILLS_OF_A_ROUND = 25
 
 

@@ -14,8 +14,6 @@ from batchwright.foundation.execution import Executor, Manifest, Task
 from tests.engines.tasks import tasks
 from tests.tokens.material import prepare, stored_bytes, texts, write_jsonl
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 KINDS = ["serial", "one", "three", "ray"]
 
 

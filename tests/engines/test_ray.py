@@ -18,8 +18,6 @@ from batchwright.workflows.engines import engine_named
 from tests.engines.tasks import tasks
 from tests.tokens.material import stored_bytes, texts, write_jsonl
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 
 def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir() if path.suffix in (".txt", ".json")}

@@ -5,21 +5,13 @@ broken twins are DDP as it comes, which averages, and the well-known accumulatio
 number of targets.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
-from tests.training.rank_groups import Groups, groups_of_ranks
+from tests.training.rank_groups import Groups
 
 BOUND = {"float32": 1e-6, "float64": 1e-12}
 BATCH = {"form": "ddp", "rows": 7, "micro_batch": 2, "seed": 3}
-
-
-@pytest.fixture(scope="module")
-def groups() -> Iterator[Groups]:
-    with groups_of_ranks() as started:
-        yield started
 
 
 def error(groups: Groups, ranks: int, dtype: str, **changes: object) -> float:

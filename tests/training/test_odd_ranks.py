@@ -1,7 +1,6 @@
 """Models and optimizers that one process trains and DDP or FSDP have trouble with: they train the same curve, or are
 refused in words on every rank."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,7 @@ import pytest
 
 from batchwright.training.run_log import read_log
 from tests.training.counting_store import counting_indexes
-from tests.training.rank_groups import Groups, groups_of_ranks
-
-
-@pytest.fixture(scope="module")
-def groups() -> Iterator[Groups]:
-    with groups_of_ranks() as started:
-        yield started
+from tests.training.rank_groups import Groups
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@ reach every rank."""
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,9 @@ from batchwright.foundation.files import read_json
 from batchwright.training.checkpoint import load_model
 from batchwright.training.ranks import RankLostError, Ranks, lost_ranks_named, started_ranks
 from batchwright.training.run_log import read_log
-from tests.training.rank_groups import Groups, groups_of_ranks
+from tests.training.rank_groups import Groups
 
 CLOCKS = ("seconds", "tokens_per_second")
-
-
-@pytest.fixture(scope="module")
-def groups() -> Iterator[Groups]:
-    with groups_of_ranks() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
