@@ -28,6 +28,7 @@ LossForm = Literal["chunked", "whole"]
 
 _CHUNK_LOGITS, _CHUNK_SLOTS = 2**19, 256  # those of model.loss, which needs torch: a test holds them together
 _ID_BYTES, _POSITION_BYTES, _MASK_BYTES = 8, 4, 1
+_SOFTMAX_VECTORS = 6  # of a number per slot, beside the logits of a chunk
 _SCALARS = 3  # the summed loss, the loss and its gradient
 _COUNTER_BYTES = 4  # AdamW's step count, a tensor per weight tensor
 
@@ -119,13 +120,12 @@ class StepArithmetic:
         yield self.moment("scores backward", "loss", saved + model.width, logits=logits, new=table)
 
     def chunked_loss(self, saved: int) -> Iterator[Moment]:
-        """Both gradients are made beside the chunk, in the forward, and scaled (once more each) in the backward."""
+        """Both gradients are made beside the chunk, in the forward, and scaled in their place in the backward."""
         model, table = self.model, self.model.vocabulary_size * self.model.width
         chunk = min(self.slots, chunk_slots(model.vocabulary_size))
         labelled = self.touched + _ID_BYTES * chunk
-        logits = 2 * chunk * model.vocabulary_size
+        logits = chunk * (model.vocabulary_size + _SOFTMAX_VECTORS)
         yield self.moment("chunk", "loss", saved + model.width, logits=logits, new=table, batch=labelled)
-        yield self.moment("loss backward", "loss", saved + model.width, pending=2 * table)
 
     @property
     def touched(self) -> int:
