@@ -9,6 +9,8 @@ import orjson
 import pytest
 
 from batchwright.cli.main import main
+from batchwright.tokens.bpe import train_bpe
+from batchwright.workflows import prepare as prepare_workflow
 from batchwright.workflows.prepare import mostly_dropped
 from batchwright.workflows.strings import Say
 from batchwright.workflows.telling.text_to_tokens import tell_mostly_dropped
@@ -52,6 +54,37 @@ def test_the_warning_speaks_both_languages(
     words = ("prepare", tmp_path, "--out", tmp_path.with_suffix(".store"), "--clean", "code", "--workers", "1")
     assert main([*map(str, words), "--lang", language]) == 0
     assert said in capsys.readouterr().out
+
+
+def test_a_vocabulary_is_not_learned_again_to_find_a_store_finished(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, store = tmp_path / "text.txt", tmp_path / "store"
+    text.write_text("one two three four five six seven " * 40)
+    words = ("prepare", text, "--out", store, "--workers", "1")
+    code, first = run(*words, "--tokenizer", "train:262")
+    assert code == 0
+    learned: list[int] = []
+
+    def learn(texts: list[bytes], size: int) -> bytes:
+        learned.append(size)
+        return train_bpe(texts, size)
+
+    monkeypatch.setattr(prepare_workflow, "train_bpe", learn)
+    assert run(*words, "--tokenizer", "train:262")[1]["fingerprint"] == first["fingerprint"]
+    assert learned == []
+    code, answer = run(*words, "--tokenizer", "train:263")
+    assert (code, learned) == (1, [263])
+    assert "262 ids" in answer["error"]["what"]
+    saved = tmp_path / "saved.json"
+    saved.write_bytes((store / "tokenizer.json").read_bytes())
+    run("prepare", text, "--out", tmp_path / "other", "--tokenizer", saved, "--workers", "1")
+    run("prepare", text, "--out", tmp_path / "other", "--tokenizer", "train:262", "--workers", "1")
+    assert learned == [263, 262], "a store whose vocabulary came from a file says nothing about what would be learned"
+    text.write_text("one two three four five six seven " * 41)
+    code, answer = run(*words, "--tokenizer", "train:262")
+    assert (code, learned) == (1, [263, 262])
+    assert "changed: 1 input files changed" in answer["error"]["what"]
 
 
 @pytest.mark.parametrize(

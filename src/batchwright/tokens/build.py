@@ -94,6 +94,7 @@ class _Build:
     partition_bytes: int
     keep_rejected: bool
     against: "Sequence[OtherStore]"
+    vocabulary: str | None
     progress: Callable[[Progress], None]
     began: float = field(default_factory=time.time)
 
@@ -323,6 +324,7 @@ class _Build:
         return {
             "engine": self.tokenizer.engine,
             "probe": self.tokenizer.probe,
+            "vocabulary": self.vocabulary,
             "audited_documents": audited,
             "paths": {source.name: list(source.paths) for source in self.sources},
             "versions": {
@@ -353,6 +355,7 @@ def prepare_store(
     decontamination: Decontamination | None = None,
     keep_rejected: bool = False,
     against: Sequence[Path | str] = (),
+    vocabulary: str | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
     """Read, clean, deduplicate and tokenize sources into a store at `out`; continue where an earlier call was
@@ -364,7 +367,7 @@ def prepare_store(
     earlier, so that what they hold is left out here; `infilling` stores a share of the documents cut in three;
     `decontamination` drops those that share words with evaluation files; `partition_bytes` is how much input one task
     reads, and changes no byte of the store; neither does `keep_rejected`, which writes the documents that steps drop to
-    rejected/REASON.jsonl.
+    rejected/REASON.jsonl; `vocabulary`, how the tokenizer was asked for, is only noted in provenance.json.
 
     Raises InputError (unreadable input, nothing left, a changed job, a directory that is not ours), LockedError (a
     second writer), ResourceError (disk full; free some space and call again), CorruptDataError (unfinished work that is
@@ -394,6 +397,7 @@ def prepare_store(
         partition_bytes=partition_bytes,
         keep_rejected=keep_rejected,
         against=others,
+        vocabulary=vocabulary,
         progress=progress or (lambda _: None),
     ).run()
 
