@@ -213,6 +213,8 @@ class _Build:
             keep_rejected=self.keep_rejected,
         )
         tasks = [wanted.task(part, inputs) for part in partitions]
+        if self.executor.workers > 1:
+            self.tokenizer.rest()  # others encode
         sizes = dict(zip((task.key for task in tasks), (bytes_of(part, inputs) for part in partitions), strict=True))
         manifests: dict[str, Manifest] = {}
         done, total = 0, sum(sizes.values())

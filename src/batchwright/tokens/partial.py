@@ -120,6 +120,9 @@ def _require_seen(file: InputFile) -> None:
 @lru_cache(maxsize=1)
 def _tokenizer(path: str, *, hash: str, eot_token: str, engine: str) -> Tokenizer:
     """The job's tokenizer in this process, loaded once: the engine that the driver proved, or none."""
+    proven = GigatokenTokenizer.known(hash, engine)
+    if proven is not None:  # the driver's own, where tasks run in its process
+        return proven
     name = cast(Engine, engine.split(" ")[0])
     with translated(path):
         content = Path(path).read_bytes()
