@@ -77,6 +77,7 @@ class EndsStore:
 def write_ends(directory: Path, documents: int) -> None:
     """Ends of documents of lognormal length (mean ~800, median ~389), in shards."""
     rng = np.random.default_rng(0)
+    directory.mkdir(parents=True, exist_ok=True)
     for number in range(SHARDS):
         count, end = documents // SHARDS, 1
         with ArrayFileWriter(directory / f"{number:05}.documents", "documents", "<i8") as writer:

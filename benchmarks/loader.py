@@ -56,6 +56,7 @@ class Store:
 def write_store(directory: Path, tokens: int) -> Store:
     """`tokens` random ids in documents of lognormal length, in two shards."""
     rng = np.random.default_rng(0)
+    directory.mkdir(parents=True, exist_ok=True)
     shards: list[Shard] = []
     for number in range(SHARDS):
         lengths = np.maximum(2, rng.lognormal(5.96, 1.2, tokens // SHARDS // 700)).astype("<i8")

@@ -9,6 +9,11 @@ import orjson
 import pytest
 
 from batchwright.cli.main import main
+from batchwright.tokens.bpe import train_bpe
+from batchwright.workflows import prepare as prepare_workflow
+from batchwright.workflows.prepare import mostly_dropped
+from batchwright.workflows.strings import Say
+from batchwright.workflows.telling.text_to_tokens import tell_mostly_dropped
 from tests.cli.conftest import Run
 
 # prepare
@@ -49,6 +54,87 @@ def test_the_warning_speaks_both_languages(
     words = ("prepare", tmp_path, "--out", tmp_path.with_suffix(".store"), "--clean", "code", "--workers", "1")
     assert main([*map(str, words), "--lang", language]) == 0
     assert said in capsys.readouterr().out
+
+
+def test_a_vocabulary_is_not_learned_again_to_find_a_store_finished(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, store = tmp_path / "text.txt", tmp_path / "store"
+    text.write_text("one two three four five six seven " * 40)
+    words = ("prepare", text, "--out", store, "--workers", "1")
+    code, first = run(*words, "--tokenizer", "train:262")
+    assert code == 0
+    learned: list[int] = []
+
+    def learn(texts: list[bytes], size: int) -> bytes:
+        learned.append(size)
+        return train_bpe(texts, size)
+
+    monkeypatch.setattr(prepare_workflow, "train_bpe", learn)
+    assert run(*words, "--tokenizer", "train:262")[1]["fingerprint"] == first["fingerprint"]
+    assert learned == []
+    code, answer = run(*words, "--tokenizer", "train:263")
+    assert (code, learned) == (1, [263])
+    assert "262 ids" in answer["error"]["what"]
+    saved = tmp_path / "saved.json"
+    saved.write_bytes((store / "tokenizer.json").read_bytes())
+    run("prepare", text, "--out", tmp_path / "other", "--tokenizer", saved, "--workers", "1")
+    run("prepare", text, "--out", tmp_path / "other", "--tokenizer", "train:262", "--workers", "1")
+    assert learned == [263, 262], "a store whose vocabulary came from a file says nothing about what would be learned"
+    text.write_text("one two three four five six seven " * 41)
+    code, answer = run(*words, "--tokenizer", "train:262")
+    assert (code, learned) == (1, [263, 262])
+    assert "changed: 1 input files changed" in answer["error"]["what"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("in_other_store", "--against"),
+        ("near_duplicate", "--min-similarity"),
+        ("duplicate", "--repeat"),
+        ("language_score", "classifier"),
+        ("contaminated", "--decontaminate"),
+        ("no_text", "--text-column"),
+        ("empty", "the files that you meant"),
+        ("code_long_line", "source code"),
+        ("gopher_short_doc", "--language"),
+        ("a_step_of_ones_own", "--keep-rejected"),
+    ],
+)
+def test_the_advice_fits_what_dropped_the_text(reason: str, said: str) -> None:
+    amounts = {reason: {"documents": 8, "bytes": 80}, "gopher_long_doc": {"documents": 1, "bytes": 10}}
+    (english,), (chinese,) = (
+        tell_mostly_dropped(
+            mostly_dropped({"read": {"documents": 10, "bytes": 100}, "dropped": amounts}), Say(language)
+        )
+        for language in ("en", "zh")
+    )
+    assert said in english
+    assert ("--language" in english) == ("--language" in chinese) == (said in ("--language", "--keep-rejected"))
+
+
+def test_advice_follows_the_bytes_where_most_of_the_bytes_went() -> None:
+    amounts = {"empty": {"documents": 3, "bytes": 0}, "duplicate": {"documents": 1, "bytes": 90}}
+    dropped = mostly_dropped({"read": {"documents": 10, "bytes": 100}, "dropped": amounts})
+    assert dropped is not None
+    assert list(dropped["reasons"]) == ["duplicate", "empty"]
+
+
+def test_a_validation_split_that_holds_nothing_out_says_so(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text").mkdir()
+    for number in range(3):
+        (tmp_path / "text" / f"{number}.txt").write_text(f"text number {number}")
+    words = ["prepare", tmp_path / "text", "--out", tmp_path / "store", "--workers", "1"]
+    code, answer = run(*words, "--validation", "0.0001")
+    assert (code, answer["nothing_held_out"]) == (0, {"validation": 0.0001, "documents": 3})
+    for language, said in (("en", "Nothing was held out"), ("zh", "没有留出任何验证文档")):
+        assert main([*map(str, words), "--validation", "0.0001", "--lang", language]) == 0
+        assert said in "".join(capsys.readouterr().out.split("\n"))
+    words[3] = tmp_path / "other"
+    assert run(*words, "--validation", "0")[1]["nothing_held_out"] is None
 
 
 def test_prepare_refuses_to_overwrite_another_store(run: Run, text: Path, store: Path) -> None:

@@ -9,7 +9,6 @@ It prints one JSON object. A process of its own, because what harms may end it.
 import json
 import os
 import random
-import resource
 import signal
 import sys
 import time
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchwright.foundation.errors import BatchwrightError
+from batchwright.foundation.resident_memory import peak_resident_bytes
 from tests.documents.corpus import compress, dropped, read_all, texts_of, write_jsonl, write_parquet
 
 MiB = 2**20
@@ -79,7 +79,7 @@ def attacks(home: Path) -> dict[str, Any]:
     (home / "loop").symlink_to(home)
     (home / "itself").symlink_to(home / "itself")
     os.mkfifo(home / "pipe")
-    before = peak_bytes()
+    before = peak_resident_bytes()
     began = time.process_time()
     documents, tally = read_all(home, errors="skip")
     seconds = time.process_time() - began
@@ -92,7 +92,7 @@ def attacks(home: Path) -> dict[str, Any]:
         "skipped": tally.skipped_files,
         "strict": strict,
         "cpu_seconds": round(seconds, 1),
-        "bytes": peak_bytes() - before,
+        "bytes": peak_resident_bytes() - before,
     }
 
 
@@ -118,7 +118,7 @@ def fuzz(home: Path, count: int, seed: int) -> dict[str, Any]:
     home.mkdir()
     drawn = random.Random(seed)
     contents = honest_files(home)
-    before = peak_bytes()
+    before = peak_resident_bytes()
     ends: dict[str, int] = {}
     for _ in range(count):
         name = drawn.choice(sorted(contents))
@@ -127,7 +127,7 @@ def fuzz(home: Path, count: int, seed: int) -> dict[str, Any]:
         for errors in ("skip", drawn.choice(["strict", "replace"])):
             end = f"{errors}: {outcome(path, errors)}"
             ends[end] = ends.get(end, 0) + 1
-    return {"ends": ends, "bytes": peak_bytes() - before}
+    return {"ends": ends, "bytes": peak_resident_bytes() - before}
 
 
 def honest_files(home: Path) -> dict[str, bytes]:
@@ -165,10 +165,6 @@ def damaged(content: bytes, drawn: random.Random) -> bytes:
         else:
             del raw[max(1, len(raw) - drawn.randint(1, 64)) :]
     return bytes(raw)
-
-
-def peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":

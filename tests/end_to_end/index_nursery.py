@@ -63,7 +63,9 @@ def content(home: Path) -> dict[str, str]:
 
 
 def removes_first(directory: Path) -> None:
-    """The broken twin: the parts go before what says that they are done."""
+    """The broken twin: the parts go under their own names, before what says that they are done."""
+    if not directory.exists():
+        return
     for path in sorted(directory.iterdir(), key=lambda path: path.name.endswith(".done.json")):
         os.unlink(path)
     directory.rmdir()
@@ -75,7 +77,7 @@ def main(work: Path, in_parts: bool, step: int, twin: str) -> dict[str, Any]:
         for module in (files, array_file, execution):
             module.AtomicFile = InPlace  # type: ignore[attr-defined]
     if twin == "removes-first":
-        index_build.remove_parts = removes_first
+        index_build.remove_directory = removes_first
     store = write_store(work / "store", LENGTHS, shard_documents=4)
     build_index(store, sequence_length=6, packing=PACKING)  # loads the compiled loops once, for all children
     code, operations = attempt(store, work / "reference", 0, in_parts)

@@ -49,3 +49,7 @@ def slow(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
 
 def tasks(function: str, output: Path, count: int = 8) -> list[Task]:
     return [Task(function=f"{__name__}:{function}", parameters={"n": n}, output=str(output)) for n in range(count)]
+
+
+def who(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
+    return {"process": os.getpid()}

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from batchwright.engines.local import LocalExecutor
 from batchwright.engines.ray import RayExecutor
 from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation.errors import CorruptDataError, InputError, ResourceError
-from batchwright.foundation.execution import Executor
+from batchwright.foundation.execution import Executor, Manifest, Task
 from tests.engines.tasks import tasks
 from tests.tokens.material import prepare, stored_bytes, texts, write_jsonl
 
@@ -21,7 +22,10 @@ KINDS = ["serial", "one", "three", "ray"]
 @pytest.fixture(params=KINDS)
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     if request.param != "ray":
-        yield {"serial": SerialExecutor(), "one": LocalExecutor(1), "three": LocalExecutor(3)}[request.param]
+        chosen = {"serial": SerialExecutor(), "one": LocalExecutor(1), "three": LocalExecutor(3)}[request.param]
+        yield chosen
+        if isinstance(chosen, LocalExecutor):
+            chosen.close()
         return
     with RayExecutor(request.getfixturevalue("ray_cluster").address) as cluster:
         yield cluster
@@ -75,6 +79,35 @@ def test_a_killed_worker_costs_a_retry_not_the_job(executor: Executor, tmp_path:
 def test_workers_that_always_die_end_in_a_clear_error(tmp_path: Path):
     with pytest.raises(ResourceError, match="killed 2 times"):
         list(LocalExecutor(2, attempts=2).run(tasks("die_always", tmp_path, 2)))
+
+
+def processes(results: Iterator[tuple[Task, Manifest]]) -> set[int]:
+    return {manifest["process"] for _, manifest in results}
+
+
+def test_workers_stay_from_one_run_to_the_next_and_end_with_the_block(tmp_path: Path):
+    with LocalExecutor(1) as executor:
+        (first,) = processes(executor.run(tasks("who", tmp_path / "a", 2)))
+        assert processes(executor.run(tasks("who", tmp_path / "b", 2))) == {first}
+        assert psutil.pid_exists(first)
+    assert not psutil.pid_exists(first)
+
+
+def test_after_a_failure_or_a_death_other_workers_go_on(tmp_path: Path):
+    with LocalExecutor(1) as executor:
+        (first,) = processes(executor.run(tasks("who", tmp_path / "a", 1)))
+        with pytest.raises(CorruptDataError):
+            list(executor.run(tasks("fail_at_three", tmp_path / "b")))
+        (second,) = processes(executor.run(tasks("who", tmp_path / "c", 1)))
+        psutil.Process(second).kill()
+        (third,) = processes(executor.run(tasks("who", tmp_path / "d", 1)))
+    assert len({first, second, third}) == 3
+
+
+def test_workers_of_an_executor_that_nobody_holds_end(tmp_path: Path):
+    (process,) = processes(LocalExecutor(1).run(tasks("who", tmp_path, 1)))
+    psutil.wait_procs([psutil.Process(process)] if psutil.pid_exists(process) else [], timeout=20)
+    assert not psutil.pid_exists(process)
 
 
 def test_a_pool_of_nobody_is_refused():

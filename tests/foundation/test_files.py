@@ -6,7 +6,15 @@ import pytest
 
 from batchwright.foundation import files
 from batchwright.foundation.errors import BatchwrightError, CorruptDataError, InputError, LockedError, ResourceError
-from batchwright.foundation.files import AtomicFile, WriterLock, read_json, safe_name, write_atomic, write_json
+from batchwright.foundation.files import (
+    AtomicFile,
+    WriterLock,
+    read_json,
+    remove_directory,
+    safe_name,
+    write_atomic,
+    write_json,
+)
 
 
 def test_a_file_is_whole_or_absent_when_the_writer_fails(tmp_path: Path):
@@ -65,3 +73,33 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BatchwrightError, match="file"):
         write_atomic(tmp_path / "file" / "below", b"x")
+
+
+def test_a_directory_is_removed_while_somebody_writes_there_and_what_a_crash_left_of_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    place = tmp_path / "work"
+    place.mkdir()
+    (place / "old").write_bytes(b"old")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(InputError, match="no such file"), AtomicFile(place / "late") as late:
+        late.write(b"half")
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(files.shutil, "rmtree", killed)
+            remove_directory(place)
+        late.write(b"the other half")
+    assert os.listdir(tmp_path) == ["work.removed"]
+    place.mkdir()
+    (place / "new").write_bytes(b"new")
+    remove_directory(place)
+    remove_directory(place)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_late_writer_brings_no_removed_directory_back(tmp_path: Path):
+    with pytest.raises(InputError, match="no such file"), AtomicFile(tmp_path / "gone" / "a"):
+        pass
+    assert os.listdir(tmp_path) == []

@@ -121,7 +121,8 @@ def test_the_model_computes_the_same_above_the_limit_as_below(monkeypatch: pytes
 
 
 LONG_ROW = """
-import resource, torch
+import torch
+from batchwright.foundation.resident_memory import peak_resident_bytes
 from batchwright.model.config import ModelConfig
 from batchwright.model.transformer import Transformer
 
@@ -135,7 +136,7 @@ assert position_ids.shape == (1, T)
 hidden = model.hidden(torch.zeros(1, T, dtype=torch.int64), position_ids)
 hidden.sum().backward()
 assert torch.isfinite(model.blocks[0].attention.query_key_value.weight.grad).all()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_resident_bytes())
 """
 
 

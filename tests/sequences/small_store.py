@@ -79,6 +79,7 @@ def write_store(
 ) -> SmallStore:
     """A store of documents of these lengths, `shard_documents` to a shard; `masks`: a flag for each of their tokens."""
     documents = ids_of_lengths(lengths, seed)
+    directory.mkdir(parents=True, exist_ok=True)
     shards: list[SmallShard] = []
     for number, first in enumerate(range(0, len(documents), shard_documents)):
         part = documents[first : first + shard_documents]

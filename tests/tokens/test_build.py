@@ -1,19 +1,26 @@
 """Preparing: what goes in comes out, once, in order; what is done is left alone; what changed is named."""
 
 import importlib.util
+import json
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.inputs import TextSource
+from batchwright.documents.mojibake import RepairMojibake
 from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation.errors import CorruptDataError, InputError, LockedError
 from batchwright.foundation.execution import Manifest, Task
 from batchwright.foundation.files import WriterLock
 from batchwright.foundation.fingerprint import hash_file
+from batchwright.tokens import deciding_versions
 from batchwright.tokens.build import Progress, prepare_store
 from batchwright.tokens.fast import GigatokenTokenizer
 from batchwright.tokens.partial import close_documents
@@ -92,7 +99,7 @@ def test_a_moved_corpus_gives_the_same_store(tmp_path: Path) -> None:
     [
         ({"seed": 3}, "seed: 0 → 3"),
         ({"shard_tokens": 99}, "shard_tokens: 1500 → 99"),
-        ({"tokenizer": small_tokenizer()}, "tokenizer.vocabulary_size: 257 → 405"),
+        ({"tokenizer": small_tokenizer()}, "tokenizer: 257 ids"),
     ],
 )
 def test_a_changed_job_is_refused_and_says_what_changed(tmp_path: Path, settings, said: str) -> None:  # type: ignore[no-untyped-def]
@@ -171,7 +178,7 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     prepare(source, tmp_path / "store")
 
 
-def unfinished(tmp_path: Path) -> tuple[Path, Path]:
+def unfinished(tmp_path: Path, **settings: Any) -> tuple[Path, Path]:
     """(source, a store whose job stopped after everything was tokenized)."""
     source = write_jsonl(tmp_path / "a.jsonl", texts())
 
@@ -180,7 +187,7 @@ def unfinished(tmp_path: Path) -> tuple[Path, Path]:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(source, tmp_path / "store", progress=stop)
+        prepare(source, tmp_path / "store", progress=stop, **settings)
     return source, tmp_path / "store"
 
 
@@ -201,6 +208,52 @@ def test_going_on_does_not_vouch_for_a_vocabulary_that_was_damaged_meanwhile(tmp
     source, store = unfinished(tmp_path)
     (store / "tokenizer.json").write_bytes(b"{")
     assert prepare(source, store).fingerprint == prepare(source, tmp_path / "whole").fingerprint
+
+
+def test_an_unfinished_job_does_not_go_on_under_versions_that_decide_other_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, store = unfinished(tmp_path, steps=(*DEFAULT_STEPS, RepairMojibake()))
+    installed, steps = version("ftfy"), {"steps": (*DEFAULT_STEPS, RepairMojibake())}
+    tasks = {path.name for path in (store / ".work").glob("*.done.json")}
+    monkeypatch.setattr(unicodedata, "unidata_version", "99.0.0")
+    with pytest.raises(InputError, match=r"unicode \S+ → 99\.0\.0"):
+        prepare(source, store, **steps)
+    monkeypatch.undo()
+    monkeypatch.setattr(deciding_versions, "version", lambda name: "0.1")
+    with pytest.raises(InputError, match=rf"ftfy {installed} → 0\.1"):
+        prepare(source, store, **steps)
+    monkeypatch.undo()
+    job = store / ".work" / "job.json"
+    job.write_text(job.read_text().replace(f',\n    "ftfy": "{installed}"', "").replace(f'"ftfy": "{installed}",', ""))
+    assert '"ftfy"' not in job.read_text()  # as if it had not been installed
+    kept: set[str] = set()
+
+    def look(progress: Progress) -> None:
+        if progress.phase == "selecting":
+            kept.update(path.name for path in (store / ".work").glob("*.done.json"))
+
+    finished = prepare(source, store, progress=look, **steps)
+    assert tasks <= kept, "nothing was done again"
+    versions = json.loads((store / "provenance.json").read_text())["versions"]
+    assert (versions["ftfy"], versions["unicode"]) == (installed, unicodedata.unidata_version)
+    monkeypatch.setattr(unicodedata, "unidata_version", "99.0.0")
+    assert prepare(source, store, **steps).fingerprint == finished.fingerprint, "a finished store stays finished"
+
+
+def test_a_worker_with_other_tables_is_refused_and_ftfy_is_only_asked_about_where_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, store = unfinished(tmp_path)
+    assert '"ftfy"' not in (store / ".work" / "job.json").read_text()
+
+    class Elsewhere(SerialExecutor):
+        def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Manifest]]:
+            for task in tasks:
+                yield from super().run([replace(task, context={**task.context, "versions": {"unicode": "9.0.0"}})])
+
+    with pytest.raises(InputError, match=r"unicode 9\.0\.0 → "):
+        prepare(source, tmp_path / "other", executor=Elsewhere())
 
 
 def test_a_damaged_list_of_inputs_is_named(tmp_path: Path) -> None:

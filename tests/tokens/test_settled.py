@@ -1,6 +1,8 @@
 """Texts of young characters are told apart, and the reference encodes them."""
 
 import importlib.util
+import subprocess
+import sys
 import unicodedata
 
 import numpy as np
@@ -8,8 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from batchwright.foundation.compiled import plain
-from batchwright.tokens import settled
 from batchwright.tokens.fast import GigatokenTokenizer
 from batchwright.tokens.settled import is_settled, settled_code_points
 from batchwright.tokens.vocabulary import Vocabulary
@@ -34,12 +34,17 @@ def test_a_text_is_settled_when_each_of_its_characters_is(text: str) -> None:
     table = settled_code_points()
     wanted = all(table[ord(letter)] for letter in text)
     assert is_settled(text.encode()) == wanted
-    assert plain(settled._all_of)(np.frombuffer(text.encode(), np.uint8), table) == wanted
 
 
-@pytest.mark.parametrize("bad", [b"\xf7\xbf\xbf\xbf", b"a\xf4\x90\x80\x80"])
-def test_beyond_the_last_code_point_nothing_is_settled(bad: bytes) -> None:
-    assert not is_settled(bad)
+def test_neither_this_nor_the_fast_engine_waits_for_numba() -> None:
+    code = (
+        "import sys; from tests.tokens.material import small_vocabulary; "
+        "from batchwright.tokens.tokenizer import from_file; "
+        "assert from_file(small_vocabulary(), where='').encode_batch(['über 漢'])[0].shape[0]; "
+        "print(sorted({'numba', 'awkward', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gigatoken") is None, reason="gigatoken has no wheel for this platform")

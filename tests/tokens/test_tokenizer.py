@@ -68,6 +68,26 @@ def test_a_fresh_engine_makes_the_same_ids_as_the_one_whose_cache_was_too_large(
     assert np.array_equal(before, after)
 
 
+@needs_gigatoken
+def test_what_is_proven_is_known_for_as_long_as_somebody_holds_it() -> None:
+    tokenizer = from_file(small_vocabulary(), "gigatoken", where="here")
+    assert GigatokenTokenizer.known(tokenizer.hash, tokenizer.engine) is tokenizer
+    assert GigatokenTokenizer.known(tokenizer.hash, "gigatoken 0") is None
+    hash, engine = tokenizer.hash, tokenizer.engine
+    del tokenizer
+    assert GigatokenTokenizer.known(hash, engine) is None
+
+
+@needs_gigatoken
+def test_an_engine_at_rest_encodes_again_when_it_is_asked() -> None:
+    tokenizer = GigatokenTokenizer(Vocabulary.parse(small_vocabulary(), where="the tests"))
+    before, _ = tokenizer.encode_batch(texts())
+    tokenizer.rest()
+    assert tokenizer._loaded is None
+    after, _ = tokenizer.encode_batch(texts())
+    assert np.array_equal(before, after)
+
+
 def test_the_probe_finds_an_engine_that_differs_on_one_string() -> None:
     reference = JsonTokenizer(Vocabulary.parse(small_vocabulary(), where="the tests"))
 

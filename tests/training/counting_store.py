@@ -56,6 +56,7 @@ def _split(directory: Path, documents: int, draw: np.random.Generator, garbage: 
     ]
     if garbage:
         texts = [np.append(draw.integers(1, VOCABULARY, len(text) - 1), EOT) for text in texts]
+    directory.mkdir(parents=True, exist_ok=True)
     with ArrayFileWriter(directory / "00000.tokens", "tokens", "<u2") as writer:
         writer.append(np.concatenate([np.array([EOT]), *texts]).astype("<u2"))
     with ArrayFileWriter(directory / "00000.documents", "documents", "<i8") as writer:

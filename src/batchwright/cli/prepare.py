@@ -24,7 +24,7 @@ from batchwright.workflows.corpus import write_pages
 from batchwright.workflows.prepare import mostly_dropped, near_named, rehearse_text, steps_named, summary
 from batchwright.workflows.prepare import prepare as prepare_text
 from batchwright.workflows.telling.rehearsal import tell_rehearsal
-from batchwright.workflows.telling.text_to_tokens import tell_mostly_dropped, tell_tally
+from batchwright.workflows.telling.text_to_tokens import tell_mostly_dropped, tell_nothing_held_out, tell_tally
 
 
 def prepare(
@@ -202,6 +202,7 @@ def prepare(
         fingerprint=result["fingerprint"],
     )
     warning = tell_mostly_dropped(result["mostly_dropped"], face.say)
+    warning += tell_nothing_held_out(result["nothing_held_out"], face.say)
     with face.progress(face.say("corpus.title")):
         report = write_pages(store, face.say)
     face.answer(

@@ -33,6 +33,7 @@ class MailToText:
     """What somebody wrote in a mail."""
 
     name: ClassVar[str] = "mail"
+    decided_by: ClassVar[tuple[str, ...]] = ("python",)
     subject: bool = True  # as the first line
     quotes: bool = False  # keep lines that begin with ">", which somebody else wrote before
     signature: bool = False  # keep what stands after a line "-- ", or after a line of underscores as lists add it

@@ -33,6 +33,7 @@ class RepairMojibake:
     """Characters that were decoded wrongly become what they were."""
 
     name: ClassVar[str] = "mojibake"
+    decided_by: ClassVar[tuple[str, ...]] = ("ftfy",)
 
     def __call__(self, document: Document) -> Document | Dropped:
         if not is_suspect(document.utf8):

@@ -30,7 +30,9 @@ class Dropped:
 
 
 class Step(Protocol):
-    """One thing that is done to every document; the name says what, in the tally."""
+    """One thing that is done to every document; the name says what, in the tally. Where the version of another package
+    decides what comes out, the step names it in `decided_by`.
+    """
 
     name: ClassVar[str]
 

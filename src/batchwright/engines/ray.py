@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from batchwright.engines.local import available_cores
 from batchwright.foundation.errors import BatchwrightError, InputError, ResourceError
-from batchwright.foundation.execution import Manifest, Task, run_task
+from batchwright.foundation.execution import Manifest, Task, make_outputs, run_task
 from batchwright.foundation.extras import import_extra
 from batchwright.foundation.files import TEMPORARY_SUFFIX, translated
 from batchwright.foundation.units import MiB
@@ -83,6 +83,7 @@ class RayExecutor:
         if not listed:
             return
         ray = self._connected()
+        make_outputs(listed)
         with ExitStack() as stack:
             marks = {output: stack.enter_context(_mark(output)) for output in {task.output for task in listed}}
             self._visit_nodes(next(iter(marks.values())))
@@ -226,7 +227,6 @@ def _mark(output: str) -> Generator[Mark]:
     word = secrets.token_hex(16)
     path = Path(output) / f".{word}{TEMPORARY_SUFFIX}"
     with translated(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(word)
     try:
         yield Mark(path=str(path), word=word, version=version("batchwright"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from batchwright.foundation.execution import Manifest, Task, run_task
+from batchwright.foundation.execution import Manifest, Task, make_outputs, run_task
 
 
 class SerialExecutor:
@@ -12,4 +12,5 @@ class SerialExecutor:
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Manifest]]:
         for task in tasks:
+            make_outputs([task])
             yield task, run_task(task)

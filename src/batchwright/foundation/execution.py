@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from batchwright.foundation.errors import CorruptDataError
-from batchwright.foundation.files import read_json, translated, write_json
+from batchwright.foundation.files import AtomicFile, json_bytes, read_json, translated
 from batchwright.foundation.fingerprint import fingerprint
 
 Manifest = dict[str, Any]
@@ -51,16 +51,24 @@ class Task:
         return Path(self.output) / f"{self.key}.done.json"
 
 
+def make_outputs(tasks: Iterable[Task]) -> None:
+    """Make the directories that tasks write into. The driver does, a task never: one that goes on when its driver is
+    dead, on a node far away, must not bring back a directory that another driver has finished with and removed.
+    """
+    for output in {task.output for task in tasks}:
+        with translated(output):
+            Path(output).mkdir(parents=True, exist_ok=True)
+
+
 def run_task(task: Task) -> Manifest:
-    """Run a task, or return the manifest it committed before."""
+    """Run a task, or return the manifest it committed before. Its output directory is there (`make_outputs`)."""
     if task.manifest_path.exists():
         return _read_manifest(task.manifest_path)
-    with translated(task.output):
-        Path(task.output).mkdir(parents=True, exist_ok=True)
     module, _, name = task.function.partition(":")
     function = cast("TaskFunction", getattr(importlib.import_module(module), name))
     manifest = function({**task.parameters, **task.context}, task.prefix)
-    write_json(task.manifest_path, {"manifest": manifest, "seal": fingerprint(manifest)})
+    with AtomicFile(task.manifest_path) as file:
+        file.write(json_bytes({"manifest": manifest, "seal": fingerprint(manifest)}))
     return manifest
 
 

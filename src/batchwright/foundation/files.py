@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -63,7 +64,9 @@ def sync_directory(directory: Path) -> None:
 
 
 def write_atomic(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Write a file whole or not at all. Raises ResourceError (disk full), InputError (not writable)."""
+    """Write a file whole or not at all, its directory first. Raises ResourceError, InputError (not writable)."""
+    with translated(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with AtomicFile(path) as file:
         for chunk in (content,) if isinstance(content, bytes) else content:
             file.write(chunk)
@@ -71,9 +74,12 @@ def write_atomic(path: Path, content: bytes | Iterable[bytes]) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON value atomically, keys sorted, for people to read."""
-    write_atomic(
-        path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    )
+    write_atomic(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """A JSON value as `write_json` writes it."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def read_json(path: Path) -> Any:
@@ -94,7 +100,10 @@ def safe_name(name: Any) -> str:
 
 
 class AtomicFile:
-    """A binary file under a temporary name; leaving the `with` block without an error gives it its real one."""
+    """A binary file under a temporary name; leaving the `with` block without an error gives it its real one.
+
+    Its directory is there already: a worker that goes on when its job is over must not bring back what was removed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -104,7 +113,6 @@ class AtomicFile:
 
     def __enter__(self) -> Self:
         with translated(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._temporary.open("w+b", buffering=0)
         return self
 
@@ -144,6 +152,20 @@ def remove_temporaries(directory: Path) -> None:
     with translated(directory):
         for path in directory.rglob(f".*{TEMPORARY_SUFFIX}"):
             path.unlink(missing_ok=True)
+
+
+def remove_directory(directory: Path) -> None:
+    """Remove a directory and all in it, also while somebody still writes there: it loses its name first, so that no
+    file of theirs comes into it any more. What a crash leaves of it the next call removes; it looks like nothing else.
+    """
+    nameless = directory.with_name(f"{directory.name}.removed")
+    with translated(directory):
+        if nameless.exists():
+            shutil.rmtree(nameless)
+        if directory.exists():
+            os.replace(directory, nameless)
+            sync_directory(nameless.parent)
+            shutil.rmtree(nameless)
 
 
 class WriterLock:

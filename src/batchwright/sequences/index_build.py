@@ -17,11 +17,18 @@ from typing import Any
 from batchwright.foundation.array_file import ArrayFile
 from batchwright.foundation.errors import CorruptDataError
 from batchwright.foundation.execution import Executor
-from batchwright.foundation.files import WriterLock, remove_temporaries, sync_directory, translated, write_json
+from batchwright.foundation.files import (
+    WriterLock,
+    remove_directory,
+    remove_temporaries,
+    sync_directory,
+    translated,
+    write_json,
+)
 from batchwright.foundation.fingerprint import fingerprint
 from batchwright.sequences.document_table import DocumentTable
 from batchwright.sequences.index import FILES, SequenceIndex, describe_index, seal_of
-from batchwright.sequences.index_parts import join_parts, part_tasks, remove_parts, run_parts
+from batchwright.sequences.index_parts import join_parts, part_tasks, run_parts
 from batchwright.sequences.ledger import Ledger
 from batchwright.sequences.loss_masks import LossMasks
 from batchwright.sequences.packing import BestFit, Packing, check_sequence_length
@@ -64,6 +71,7 @@ def build_index(
             with translated(home):
                 shutil.rmtree(aside, ignore_errors=True)
                 shutil.rmtree(final, ignore_errors=True)
+                aside.mkdir()
             remove_temporaries(parts)
             _build(aside, parts, stored, packing, origin, executor, progress)
             with translated(final):
@@ -100,8 +108,7 @@ def _build(
         ledger = write_rows(lambda name: directory / name, packing, length, windows, masks, done)
     ledger.check_against(stored, masks)
     _write_manifest(directory, stored, origin, ledger)
-    if parts.exists():
-        remove_parts(parts)
+    remove_directory(parts)
 
 
 def _write_manifest(directory: Path, stored: StoredTokens, origin: dict[str, Any], ledger: Ledger) -> None:

@@ -8,7 +8,6 @@ whose windows stand alone; a part is ~4 million documents, about a second of wor
     windows  0 … 63 │ 64 … 127 │ 128 …   →   PART.segments.start, … , PART.done.json   →   joined in order
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +17,6 @@ import numpy as np
 
 from batchwright.foundation.array_file import ArrayFile, ArrayFileWriter
 from batchwright.foundation.execution import Executor, Manifest, Task
-from batchwright.foundation.files import sync_directory, translated
 from batchwright.sequences.document_table import DocumentTable
 from batchwright.sequences.index import FILES, seal_of
 from batchwright.sequences.ledger import Ledger
@@ -105,15 +103,6 @@ def join_parts(tasks: list[Task], directory: Path) -> None:
                     segments += int(part.array[-1])
             if name == "rows.first":
                 writer.append(np.array([segments], np.int64))
-
-
-def remove_parts(directory: Path) -> None:
-    """Delete all parts, what says that they are done first: half a part must not look like a whole one."""
-    with translated(directory):
-        for done in directory.glob("*.done.json"):
-            done.unlink()
-        sync_directory(directory)
-        shutil.rmtree(directory)
 
 
 def _of_part(prefix: Path, name: str) -> Path:

@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.units import MiB
-from batchwright.tokens.vocabulary import BYTE_LETTERS, ENDOFTEXT, byte_level_file
+from batchwright.tokens.indented_json import indented
+from batchwright.tokens.vocabulary import BYTE_LETTERS, ENDOFTEXT, byte_level_body
 
 TRAINER = "tokenizers.trainers.BpeTrainer"
 TEXT_BYTES = 16 * MiB
@@ -35,10 +36,10 @@ def train_bpe(
             f"the text holds no more than {len(tokens) + 1:,} different tokens, {vocabulary_size:,} were asked for",
             remedy=f"a vocabulary_size of at most {len(tokens) + 1:,}, or more text",
         )
-    body = json.loads(byte_level_file(tokens, merges))
+    body = byte_level_body(tokens, merges)
     end: dict[str, Any] = {"id": len(tokens), "content": ENDOFTEXT, "special": True, "normalized": False}
     body["added_tokens"] = [{**end, "single_word": False, "lstrip": False, "rstrip": False}]
-    return json.dumps(body, ensure_ascii=False, indent=1).encode()
+    return indented(body)
 
 
 def spread(texts: Sequence[bytes], text_bytes: int) -> Iterator[bytes]:

@@ -13,13 +13,12 @@ GPT-2's vocabulary, twice the store's size on disk until it is finished.
 """
 
 import platform
-import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.decontamination import Decontamination
@@ -35,6 +34,7 @@ from batchwright.foundation.execution import Executor, Manifest
 from batchwright.foundation.files import (
     WriterLock,
     read_json,
+    remove_directory,
     remove_temporaries,
     sync_directory,
     translated,
@@ -46,6 +46,7 @@ from batchwright.foundation.units import MiB
 from batchwright.tokens.assembly import shard_entry, shard_name, shard_tasks
 from batchwright.tokens.augmentation_tally import augmentation_tally
 from batchwright.tokens.claim import JOB, WORK, refuse_changes, refuse_foreign_directory
+from batchwright.tokens.deciding_versions import deciding_versions, require_versions
 from batchwright.tokens.infilling import Infilling, with_sentinels
 from batchwright.tokens.job import (
     NamedInput,
@@ -93,6 +94,7 @@ class _Build:
     partition_bytes: int
     keep_rejected: bool
     against: "Sequence[OtherStore]"
+    vocabulary: str | None
     progress: Callable[[Progress], None]
     began: float = field(default_factory=time.time)
 
@@ -115,13 +117,14 @@ class _Build:
             partials, audited = self._tokenize(inputs, tally)
             for named in inputs:
                 named.check_unchanged()
-            shards = self._assemble(partials, inputs, tally)
             if self.keep_rejected:
                 with translated(self.out):
                     (self.out / REJECTED).mkdir(exist_ok=True)
+            shards = self._assemble(partials, inputs, tally)
+            if self.keep_rejected:
                 sort_by_reason((self.work / f"{part.key}.{REJECTED}" for part in partials), self.out / REJECTED)
             self._publish(shards, tally, audited)
-            self._clear()
+            remove_directory(self.work)
         self.progress(Progress(phase="finished", done=1, total=1))
         return TokenStore.open(self.out)
 
@@ -159,25 +162,34 @@ class _Build:
                 where=str(self.out),
                 remedy="prepare into another directory with --keep-rejected",
             )
-        if self.work.exists():
+        if any(self.out.glob(f"{WORK}*")):  # also what a crash left while it was being removed
             with WriterLock(self.out):
-                self._clear()
+                remove_directory(self.work)
         self.progress(Progress(phase="found finished", done=1, total=1))
         return store
 
     def _refuse_changes(self, before: dict[str, Any], inputs_before: bytes, listing: bytes) -> None:
         refuse_changes(self.out, before, self._description(), inputs_before, listing)
 
+    @property
+    def _versions(self) -> dict[str, str]:
+        return deciding_versions(self.settings.steps)
+
     def _begin(self, listing: bytes) -> None:
         """Write down what is being done before anything is done, or check that it is the same as before."""
         job = self.work / JOB
         if job.exists():
             before = read_json(job)
-            if not isinstance(before, dict) or not (self.out / INPUTS).exists():
+            whole = isinstance(before, dict) and isinstance(before.get("versions", {}), dict)  # pyright: ignore[reportUnknownMemberType]
+            if not whole or not (self.out / INPUTS).exists():
                 raise CorruptDataError(
                     "the record of the unfinished job is damaged", where=str(job), remedy="remove the directory"
                 )
+            began_under = cast("dict[str, Any]", before).pop("versions", {})
             self._refuse_changes(before, (self.out / INPUTS).read_bytes(), listing)  # pyright: ignore[reportUnknownArgumentType]
+            require_versions(began_under, self._versions, where=str(self.out))
+            if not self._versions.keys() <= began_under.keys():
+                write_json(job, {**self._description(), "versions": {**began_under, **self._versions}})
             # The same vocabulary, as has just been compared: the manifest will vouch for the file, so it is written
             # again rather than trusted.
             self.tokenizer.save(self.out / TOKENIZER)
@@ -186,7 +198,7 @@ class _Build:
             self.work.mkdir(parents=True, exist_ok=True)
         write_atomic(self.out / INPUTS, listing)
         self.tokenizer.save(self.out / TOKENIZER)
-        write_json(job, self._description())
+        write_json(job, {**self._description(), "versions": self._versions})
 
     def _tokenize(self, inputs: Sequence[NamedInput], tally: Tally) -> tuple[list[Partial], int]:
         for _ in (named for named in inputs if named.xxh3 is None):
@@ -201,6 +213,8 @@ class _Build:
             keep_rejected=self.keep_rejected,
         )
         tasks = [wanted.task(part, inputs) for part in partitions]
+        if self.executor.workers > 1:
+            self.tokenizer.rest()  # others encode
         sizes = dict(zip((task.key for task in tasks), (bytes_of(part, inputs) for part in partitions), strict=True))
         manifests: dict[str, Manifest] = {}
         done, total = 0, sum(sizes.values())
@@ -312,18 +326,18 @@ class _Build:
         return {
             "engine": self.tokenizer.engine,
             "probe": self.tokenizer.probe,
+            "vocabulary": self.vocabulary,
             "audited_documents": audited,
             "paths": {source.name: list(source.paths) for source in self.sources},
-            "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
+            "versions": {
+                "python": platform.python_version(),
+                **{package: version(package) for package in packages},
+                **self._versions,
+            },
             "workers": self.executor.workers,
             "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.began)),
             "seconds": round(time.time() - self.began, 3),
         }
-
-    def _clear(self) -> None:
-        with translated(self.work):
-            if self.work.exists():
-                shutil.rmtree(self.work)
 
 
 def prepare_store(
@@ -343,6 +357,7 @@ def prepare_store(
     decontamination: Decontamination | None = None,
     keep_rejected: bool = False,
     against: Sequence[Path | str] = (),
+    vocabulary: str | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> TokenStore:
     """Read, clean, deduplicate and tokenize sources into a store at `out`; continue where an earlier call was
@@ -354,7 +369,7 @@ def prepare_store(
     earlier, so that what they hold is left out here; `infilling` stores a share of the documents cut in three;
     `decontamination` drops those that share words with evaluation files; `partition_bytes` is how much input one task
     reads, and changes no byte of the store; neither does `keep_rejected`, which writes the documents that steps drop to
-    rejected/REASON.jsonl.
+    rejected/REASON.jsonl; `vocabulary`, how the tokenizer was asked for, is only noted in provenance.json.
 
     Raises InputError (unreadable input, nothing left, a changed job, a directory that is not ours), LockedError (a
     second writer), ResourceError (disk full; free some space and call again), CorruptDataError (unfinished work that is
@@ -384,6 +399,7 @@ def prepare_store(
         partition_bytes=partition_bytes,
         keep_rejected=keep_rejected,
         against=others,
+        vocabulary=vocabulary,
         progress=progress or (lambda _: None),
     ).run()
 

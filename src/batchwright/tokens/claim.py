@@ -10,7 +10,7 @@ from typing import Any
 
 from batchwright.foundation.errors import InputError
 from batchwright.foundation.files import translated
-from batchwright.tokens.job import differences, input_differences
+from batchwright.tokens.changes import differences, input_differences
 
 WORK = ".work"
 JOB = "job.json"

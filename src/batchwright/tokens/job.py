@@ -1,14 +1,14 @@
-"""What is to be prepared, in the form in which two runs are compared: the same job goes on, a changed one is refused by
-name.
+"""What is to be prepared, in the form in which two runs are compared (by `tokens.changes`): the same job goes on, a
+changed one is refused by name.
 
-Guarantee: equal jobs write equal stores; every difference is told apart (a setting, the vocabulary, a source, an input
-file). Price: every input file is read once to be named by its content, before it is read to be tokenized.
+Guarantee: equal jobs write equal stores. Price: every input file is read once to be named by its content, before it is
+read to be tokenized.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -18,7 +18,7 @@ from batchwright.documents.inputs import InputFile, TextSource
 from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.documents.pipeline import Step
 from batchwright.documents.refusals import ErrorPolicy
-from batchwright.foundation.errors import CorruptDataError, InputError
+from batchwright.foundation.errors import InputError
 from batchwright.foundation.files import translated
 from batchwright.foundation.fingerprint import hash_file
 from batchwright.tokens.infilling import Infilling
@@ -148,45 +148,3 @@ def describe_sources(sources: Sequence[TextSource]) -> list[dict[str, Any]]:
         if source["repeat"] == 1.0:
             del source["repeat"]  # most are not repeated, and their stores stay what they were
     return described
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """One phrase per setting that differs: "seed: 0 → 1"."""
-    old, new = _flatten(before), _flatten(now)
-    return [
-        f"{name}: {old.get(name, 'none')} → {new.get(name, 'none')}"
-        for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
-    ]
-
-
-def _flatten(value: Any, name: str = "") -> dict[str, str]:
-    if isinstance(value, Mapping):
-        parts = [(f"{name}.{key}".lstrip("."), inner) for key, inner in cast("Mapping[str, Any]", value).items()]
-    elif isinstance(value, list):
-        parts = [(f"{name}[{number}]", inner) for number, inner in enumerate(cast("list[Any]", value))]
-    else:
-        return {name: str(value)}
-    return {path: shown for key, inner in parts for path, shown in _flatten(inner, key).items()}
-
-
-def input_differences(before: bytes, now: bytes) -> list[str]:
-    """What changed between two `inputs.jsonl`, in one phrase, or nothing."""
-    old, new = _by_path(before), _by_path(now)
-    phrases = {
-        "added": sorted(new.keys() - old.keys()),
-        "removed": sorted(old.keys() - new.keys()),
-        "changed": sorted(path for path in old.keys() & new.keys() if old[path] != new[path]),
-    }
-    return [f"{len(paths):,} input files {verb} (first: {paths[0][1]})" for verb, paths in phrases.items() if paths]
-
-
-def _by_path(lines: bytes) -> dict[tuple[int, str], tuple[int, str]]:
-    try:
-        records = [orjson.loads(line) for line in lines.splitlines()]
-        return {(record["source"], record["path"]): (record["bytes"], record["xxh3"]) for record in records}
-    except (ValueError, LookupError, TypeError) as error:
-        raise CorruptDataError(
-            f"the list of input files (inputs.jsonl) is damaged ({error})",
-            remedy="restore it from a copy, or remove the directory and prepare it again",
-        ) from error

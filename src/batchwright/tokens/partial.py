@@ -40,6 +40,7 @@ from batchwright.foundation.errors import InputError
 from batchwright.foundation.execution import Manifest
 from batchwright.foundation.files import AtomicFile, translated
 from batchwright.foundation.units import KiB, MiB
+from batchwright.tokens.deciding_versions import deciding_versions, require_versions
 from batchwright.tokens.fast import GigatokenTokenizer
 from batchwright.tokens.infilling import Infiller, Infilling, pieces_of
 from batchwright.tokens.probe import first_difference
@@ -84,6 +85,7 @@ def tokenize_partition(parameters: Mapping[str, Any], prefix: Path) -> Manifest:
             step_from_json(step, locations)
             for step, locations in zip(parameters["steps"], parameters["step_locations"], strict=True)
         ]
+        require_versions(parameters["versions"], deciding_versions(steps), where=os.uname().nodename)
         if "decontamination" in parameters:
             steps.append(Decontamination.located(parameters["decontamination"], parameters["evaluation_files"]))
         documents = clean(read, steps, tally, rejected)
@@ -118,6 +120,9 @@ def _require_seen(file: InputFile) -> None:
 @lru_cache(maxsize=1)
 def _tokenizer(path: str, *, hash: str, eot_token: str, engine: str) -> Tokenizer:
     """The job's tokenizer in this process, loaded once: the engine that the driver proved, or none."""
+    proven = GigatokenTokenizer.known(hash, engine)
+    if proven is not None:  # the driver's own, where tasks run in its process
+        return proven
     name = cast(Engine, engine.split(" ")[0])
     with translated(path):
         content = Path(path).read_bytes()

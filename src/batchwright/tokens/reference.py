@@ -67,6 +67,10 @@ class JsonTokenizer:
         except Exception as error:  # the library raises a bare Exception for everything
             raise InputError(f"`tokenizers` cannot read this vocabulary: {error}") from error
 
+    def rest(self) -> None:
+        """Let go of the engine, up to 100 MB; it is loaded again when something is encoded."""
+        self.__dict__.pop("_engine", None)
+
     def encode_batch(self, texts: Sequence[str | bytes]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """(ids, offsets): the ids of text i are ids[offsets[i] : offsets[i + 1]]."""
         strings = [codecs.decode(utf8_of(text), "utf-8") for text in texts]

@@ -16,6 +16,7 @@ from batchwright.documents.partitions import WHOLE, Partition
 from batchwright.foundation.execution import Task
 from batchwright.tokens import partial as partials_of
 from batchwright.tokens.claim import WORK
+from batchwright.tokens.deciding_versions import deciding_versions
 from batchwright.tokens.job import NamedInput, PrepareSettings
 from batchwright.tokens.repetition import Repetition
 from batchwright.tokens.store import TOKENIZER
@@ -56,6 +57,7 @@ class TokenizeTasks:
             context={
                 "locations": {str(number): named.file.location for number, named in files.items()},
                 "tokenizer_file": str(self.out / TOKENIZER),
+                "versions": deciding_versions(self.settings.steps),
                 "step_locations": [partials_of.step_locations(step) for step in self.settings.steps],
                 **({"evaluation_files": without.locations} if without else {}),
             },

@@ -74,6 +74,10 @@ class Tokenizer(Protocol):
 
     def save(self, path: Path) -> None: ...
 
+    def rest(self) -> None:
+        """Let go of what takes memory until something is encoded."""
+        ...
+
 
 class ByteTokenizer:
     """A byte is a token. Exact, instant, and four times as many tokens as a trained vocabulary."""
@@ -113,6 +117,9 @@ class ByteTokenizer:
     def token_bytes(self, number: int) -> bytes:
         """The byte, or the name of the special token."""
         return bytes([number]) if number < self.eot_id else ENDOFTEXT.encode()
+
+    def rest(self) -> None:
+        """There is nothing to let go of."""
 
     def save(self, path: Path) -> None:
         """Write it as a `tokenizer.json`; `open_tokenizer` recognises it."""

@@ -60,6 +60,9 @@ class UnknownVocabulary:
         """Raises InputError: there is nothing to save."""
         self._refuse()
 
+    def rest(self) -> None:
+        """There is nothing to let go of."""
+
     def _refuse(self) -> NoReturn:
         raise InputError(
             f"the ids of this store were imported without their vocabulary (size {self.vocabulary_size:,})",

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from batchwright.foundation.errors import InputError, nearest
 from batchwright.foundation.files import translated
+from batchwright.tokens.indented_json import indented
 
 ENDOFTEXT = "<|endoftext|>"
 _Json = dict[str, Any]
@@ -139,7 +140,7 @@ def _read(path: Path) -> bytes:
 
 def _join(vocabulary: Path, merges: Path) -> bytes:
     try:
-        tokens = json.loads(_read(vocabulary))
+        tokens = orjson.loads(_read(vocabulary))
         lines = _read(merges).decode().split("\n")
     except ValueError as error:
         raise InputError(f"this is not a vocabulary with its merges ({error})", where=str(vocabulary)) from error
@@ -151,7 +152,7 @@ def byte_level_file(tokens: Mapping[str, int], merges: list[list[str]]) -> bytes
     """A byte-level BPE `tokenizer.json` (GPT-2's word pattern) from a vocabulary and its merges, without any special
     token.
     """
-    return json.dumps(byte_level_body(tokens, merges), ensure_ascii=False, indent=1).encode()
+    return indented(byte_level_body(tokens, merges))
 
 
 def byte_level_body(tokens: Mapping[str, int], merges: list[list[str]]) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def _parse(content: bytes, eot_token: str | None) -> Vocabulary:
         special[name] = 1 + max(*tokens.values(), *special.values())
         entry = {"id": special[name], "content": name, "special": True, "normalized": False}
         entry |= {"single_word": False, "lstrip": False, "rstrip": False}
-        content = json.dumps({**body, "added_tokens": [*added, entry]}, ensure_ascii=False, indent=1).encode()
+        content = indented({**body, "added_tokens": [*added, entry]})
     else:
         special.setdefault(name, tokens[name] if name in tokens else special[name])
     unknown = model.get("unk_token")

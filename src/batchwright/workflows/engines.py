@@ -31,7 +31,11 @@ def engine_named(
     if ray_address is not None:
         raise InputError(f"the Ray cluster at {ray_address} is given, and the engine is local", remedy="--engine ray")
     count = available_cores() if workers is None else workers
-    yield SerialExecutor() if count == 1 else LocalExecutor(count)
+    if count == 1:
+        yield SerialExecutor()
+        return
+    with LocalExecutor(count) as pool:
+        yield pool
 
 
 def _unknown(name: str, known: Sequence[str]) -> InputError:

@@ -3,17 +3,16 @@
 Guarantee: MFU is the model's FLOPs (its closed form) per second over a peak that was named or measured, and None
 where the model has no closed form or no peak is known; never a guess. Memory is the process's high-water mark on a CPU
 (so it never falls, and holds the interpreter and its libraries, about 250 MB) and the allocator's of this step on CUDA.
-Price: ~2 µs a step.
+Price: ~20 µs a step.
 """
 
-import resource
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
+from batchwright.foundation.resident_memory import peak_resident_bytes
 from batchwright.measuring.machine_peak import measure_machine_peak
 from batchwright.planning.compute import utilisation
 from batchwright.recipe import Recipe
@@ -69,5 +68,4 @@ def peak_memory_bytes() -> int:
         peak = torch.cuda.max_memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         return peak
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there and KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak_resident_bytes()

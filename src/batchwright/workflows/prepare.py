@@ -1,12 +1,13 @@
 """Text files → a token store, with a vocabulary that exists or one that is trained on the very text.
 
 Price: reading and tokenizing run at ~40 MB per CPU-second (GPT-2's vocabulary, gigatoken). Training a vocabulary reads
-at most `VOCABULARY_BYTES` of text, kept in memory, and takes ~1 s per 5 MB of the 16 MiB it then learns from.
+at most `VOCABULARY_BYTES` of text, kept in memory, and takes ~1 s per 5 MB of the 16 MiB it then learns from; a
+finished store gives its own.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from batchwright.documents.cleaning import DEFAULT_STEPS
 from batchwright.documents.decontamination import Decontamination
@@ -19,13 +20,15 @@ from batchwright.documents.refusals import ErrorPolicy
 from batchwright.documents.tally import Tally
 from batchwright.engines.local import available_cores
 from batchwright.foundation.errors import InputError, nearest
+from batchwright.foundation.files import read_json
 from batchwright.foundation.permutation import KeyedPermutation
 from batchwright.foundation.randomness import key
 from batchwright.foundation.units import MiB, parse_count
 from batchwright.tokens.bpe import train_bpe
 from batchwright.tokens.build import Progress, prepare_store
 from batchwright.tokens.infilling import Infilling
-from batchwright.tokens.store import TokenStore
+from batchwright.tokens.manifest import MANIFEST, StoreManifest
+from batchwright.tokens.store import PROVENANCE_FILE, TOKENIZER, TokenStore
 from batchwright.tokens.tokenizer import Engine, Tokenizer, from_file, open_tokenizer, split_pattern
 from batchwright.workflows.engines import EngineName, engine_named
 from batchwright.workflows.rehearsal import Rehearsal, rehearse
@@ -60,11 +63,14 @@ def prepare(
     `steps_named` makes them; `engine`, `workers` and `ray_address` as `engine_named` takes them.
     """
     with engine_named(engine, workers=workers, ray_address=ray_address) as executor:
-        words = tokenizer_named(tokenizer, sources, engine=tokenizer_engine, errors=errors, seed=seed, steps=steps)
+        words = kept_vocabulary(tokenizer, out, tokenizer_engine) or tokenizer_named(
+            tokenizer, sources, engine=tokenizer_engine, errors=errors, seed=seed, steps=steps
+        )
         return prepare_store(
             sources,
             out,
             tokenizer=words,
+            vocabulary=tokenizer,
             executor=executor,
             validation_fraction=validation_fraction,
             seed=seed,
@@ -150,6 +156,22 @@ def tokenizer_named(
     return open_tokenizer(name, engine=engine)
 
 
+def kept_vocabulary(name: str, out: Path, engine: Engine = "auto") -> Tokenizer | None:
+    """The vocabulary of a finished store at `out` that was learned by this very name, `train:4096`; else None.
+
+    To learn it again would take minutes, only to find the store finished. Everything else that it was learned from
+    (texts, steps, seed) `prepare_store` compares anyway, so a store of other texts is refused as before.
+    """
+    if not name.startswith(TRAIN) or not (out / MANIFEST).exists() or not (out / PROVENANCE_FILE).exists():
+        return None
+    store = TokenStore.open(out)
+    made = read_json(out / PROVENANCE_FILE)
+    if not isinstance(made, dict) or cast("dict[str, Any]", made).get("vocabulary") != name:
+        return None
+    kept = open_tokenizer(out / TOKENIZER, engine=engine)
+    return kept if kept.hash == store.manifest.tokenizer["hash"] else None
+
+
 def sample_texts(
     sources: Sequence[TextSource],
     *,
@@ -191,7 +213,16 @@ def summary(store: TokenStore) -> dict[str, Any]:
         "sources": list(manifest.sources),
         "tally": manifest.tally,
         "mostly_dropped": mostly_dropped(manifest.tally),
+        "nothing_held_out": nothing_held_out(manifest),
     }
+
+
+def nothing_held_out(manifest: StoreManifest) -> dict[str, Any] | None:
+    """When a validation split was asked for and came out empty: the share asked for, and of how many documents."""
+    share = manifest.recipe.get("validation_fraction", 0.0)
+    if not share or manifest.counts("validation").documents:
+        return None
+    return {"validation": share, "documents": manifest.counts().documents}
 
 
 def mostly_dropped(tally: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -203,5 +234,6 @@ def mostly_dropped(tally: Mapping[str, Any]) -> dict[str, Any] | None:
     }
     if max(shares.values()) <= MOSTLY:
         return None
-    largest = sorted(reasons, key=lambda reason: -reasons[reason]["documents"])
+    most = max(shares, key=shares.__getitem__)
+    largest = sorted(reasons, key=lambda reason: -reasons[reason][most])
     return {**shares, "reasons": {reason: reasons[reason]["documents"] for reason in largest}}

@@ -8,6 +8,17 @@ from batchwright.workflows.section import Block, Code, Grid, Section
 from batchwright.workflows.strings import Say
 
 REJECTED_CHARACTERS = 600  # of each document shown
+HELD_OUT_ENOUGH = 5  # documents, on average, of the share that is advised: all of them miss once in 150
+_ADVICE = {
+    "other_store": {"in_other_store", "near_other_store"},
+    "near_duplicate": {"near_duplicate"},
+    "duplicate": {"duplicate"},
+    "score": {"language_score", "quality_score"},
+    "contaminated": {"contaminated"},
+    "unreadable": {"unreadable", "not_json", "no_text", "corrupt", "invalid_utf8", "too_long"},
+    "no_text": {"empty", "binary", "mail_without_text", "html_without_text", "too_many_combining_marks"},
+    "code": {"code_long_line", "code_long_lines", "code_few_letters"},
+}
 
 
 def tell_tally(tally: Mapping[str, Any], say: Say) -> Grid:
@@ -31,7 +42,7 @@ def tell_tally(tally: Mapping[str, Any], say: Say) -> Grid:
 
 
 def tell_mostly_dropped(dropped: Mapping[str, Any] | None, say: Say) -> tuple[str, ...]:
-    """A sentence when most of the text went, with the largest reasons; else none."""
+    """When most of the text went: the largest reasons, and what to do about the first; else nothing."""
     if dropped is None:
         return ()
     reasons = [
@@ -43,8 +54,32 @@ def tell_mostly_dropped(dropped: Mapping[str, Any] | None, say: Say) -> tuple[st
             documents=f"{dropped['documents']:.0%}",
             size=f"{dropped['bytes']:.0%}",
             reasons=", ".join(reasons),
+        )
+        + (" " if say.language == "en" else "")
+        + say(f"prepare.mostly_dropped.{_advice(next(iter(dropped['reasons'])))}"),
+    )
+
+
+def tell_nothing_held_out(nothing: Mapping[str, Any] | None, say: Say) -> tuple[str, ...]:
+    """A sentence when a validation split was asked for and is empty; else none."""
+    if nothing is None:
+        return ()
+    share, documents = nothing["validation"], nothing["documents"]
+    enough = min(0.5, HELD_OUT_ENOUGH / documents)
+    return (
+        say(
+            "prepare.nothing_held_out",
+            share=f"{share:g}",
+            documents=f"{documents:,}",
+            expected=f"{share * documents:.2g}",
+            enough=f"{enough:.2g}",
         ),
     )
+
+
+def _advice(reason: str) -> str:
+    """Which advice fits what dropped a text: a filter's thresholds are no help against copies."""
+    return next((advice for advice, reasons in _ADVICE.items() if reason in reasons), "filter")
 
 
 def tell_rejected(documents: Sequence[Mapping[str, Any]], say: Say) -> tuple[Block, ...]:
