@@ -29,6 +29,8 @@ from batchwright.training.config import TrainingConfig
 from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
+from batchwright.training.parallel import parallel_of
+from batchwright.training.ranks import Ranks
 from batchwright.training.step import train_step
 from batchwright.training.trainer import CHECKPOINTS_NAME
 from batchwright.workflows.run_directory import recipe_of_run
@@ -75,17 +77,27 @@ def describe_noise(monitor: NoiseMonitor, *, batch_tokens: int, drifting: bool) 
     }
 
 
-def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, heard: Callable[[int, int], None]) -> Json:
+def observe_noise(
+    recipe: Recipe,
+    run_directory: Path | None,
+    *,
+    steps: int,
+    heard: Callable[[int, int], None],
+    ranks: Ranks | None = None,
+) -> Json:
     """The noise scale at frozen weights: those of a run's newest checkpoint, or fresh ones.
 
-    The real step runs with a learning rate of 0, on the rows that the run would see next.
+    The real step runs with a learning rate of 0, on the rows that the run would see next. `ranks` (see `started_ranks`)
+    call this together, each on its own rows of every step, and all of them get the same answer.
     """
+    ranks = Ranks() if ranks is None else ranks
     if steps < 1:
         raise InputError(f"a noise scale out of {steps} steps is none", remedy="--steps 64")
     if run_directory is not None:
         recipe = recipe_of_run(recipe, run_directory)  # with what that run skips, or its state would be of another plan
-    training, geometry = recipe.training, geometry_of(recipe)
-    loader = BatchLoader(open_data(recipe).plan, geometry)
+    ranks.check_alike({"recipe": recipe.to_table(), "steps": steps})
+    training, geometry = recipe.training, geometry_of(recipe, ranks=ranks.size)
+    loader = BatchLoader(ranks.together(lambda: open_data(recipe)).plan, geometry, rank=ranks.rank)
     newest = None if run_directory is None else Checkpoints(run_directory / CHECKPOINTS_NAME).newest()
     if run_directory is not None and newest is None:
         raise InputError("there is no checkpoint of a run here", where=str(run_directory), remedy="leave --run out")
@@ -94,8 +106,9 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
     else:
         model = load_model(newest, recipe.model)
         loader.restore(read_progress(newest).data)
-    objective = Objective(model, isolate=training.isolate, loss=training.loss)
-    optimizer, monitor = build_optimizer(model, training), NoiseMonitor()
+    objective = Objective(model.to(ranks.device), isolate=training.isolate, loss=training.loss)
+    parallel = parallel_of(objective, "ddp", ranks)  # with shards no rank has a micro-batch's whole gradient
+    optimizer, monitor = build_optimizer(model, training), NoiseMonitor(ranks=ranks)
     for number, batches in enumerate(islice(loader, steps), start=1):
         train_step(
             objective,
@@ -104,6 +117,7 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
             step=number,
             tokens_before=0,
             hyper_parameters=HyperParameters(learning_rate=0.0),
+            parallel=parallel,
             observers=[monitor],
         )
         heard(number, steps)
