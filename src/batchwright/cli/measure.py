@@ -208,7 +208,8 @@ def memory(
     widths: Sizes = (32, 64, 128),
     face: Face = PEOPLE,
 ) -> None:
-    """Peak bytes by part as B, T and D vary: the closed form beside what the real step allocates.
+    """Peak bytes by part as B, T and D vary: the closed form beside what the real step allocates. Of a foreign model,
+    what its real step allocates as B and T vary.
 
     Parameters
     ----------
@@ -230,7 +231,7 @@ def memory(
     loaded = load_recipe(recipe, settings=set or ())
     with face.progress(face.say("demo.stage.memory")) as advance:
         result = observe_memory(
-            loaded.shape, loaded.training, rows=rows, lengths=lengths, widths=widths, progress=advance
+            loaded.model, loaded.training, rows=rows, lengths=lengths, widths=widths, progress=advance
         )
     face.answer(result, paint_section(tell_memory(result, face.say)))
 
