@@ -136,7 +136,13 @@ def corpus(
 
 @app.command
 def noise(
-    recipe: Path, /, *, set: Settings = None, run: Path | None = None, steps: int = 64, face: Face = PEOPLE
+    recipe: Path,
+    /,
+    *,
+    set: Settings = None,
+    run: Annotated[Path | None, Parameter(name=["--run", "--run-directory"])] = None,
+    steps: int = 64,
+    face: Face = PEOPLE,
 ) -> None:
     """The gradient noise scale at frozen weights, with an interval. Under torchrun the ranks share the rows.
 
@@ -147,7 +153,8 @@ def noise(
     set
         Overrides one value: --set training.micro_batch_size=4. May be given several times.
     run
-        A run directory: measure at its newest checkpoint. By default at fresh weights.
+        A run directory: measure at its newest checkpoint. By default at fresh weights. torchrun takes --run for an
+        option of its own; there, write --run-directory.
     steps
         How many batches are measured.
     """
