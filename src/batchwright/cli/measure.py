@@ -136,7 +136,13 @@ def corpus(
 
 @app.command
 def noise(
-    recipe: Path, /, *, set: Settings = None, run: Path | None = None, steps: int = 64, face: Face = PEOPLE
+    recipe: Path,
+    /,
+    *,
+    set: Settings = None,
+    run: Annotated[Path | None, Parameter(name=["--run", "--run-directory"])] = None,
+    steps: int = 64,
+    face: Face = PEOPLE,
 ) -> None:
     """The gradient noise scale at frozen weights, with an interval. Under torchrun the ranks share the rows.
 
@@ -147,7 +153,8 @@ def noise(
     set
         Overrides one value: --set training.micro_batch_size=4. May be given several times.
     run
-        A run directory: measure at its newest checkpoint. By default at fresh weights.
+        A run directory: measure at its newest checkpoint. By default at fresh weights. torchrun takes --run for an
+        option of its own; there, write --run-directory.
     steps
         How many batches are measured.
     """
@@ -208,7 +215,8 @@ def memory(
     widths: Sizes = (32, 64, 128),
     face: Face = PEOPLE,
 ) -> None:
-    """Peak bytes by part as B, T and D vary: the closed form beside what the real step allocates.
+    """Peak bytes by part as B, T and D vary: the closed form beside what the real step allocates. Of a foreign model,
+    what its real step allocates as B and T vary.
 
     Parameters
     ----------
@@ -230,7 +238,7 @@ def memory(
     loaded = load_recipe(recipe, settings=set or ())
     with face.progress(face.say("demo.stage.memory")) as advance:
         result = observe_memory(
-            loaded.shape, loaded.training, rows=rows, lengths=lengths, widths=widths, progress=advance
+            loaded.model, loaded.training, rows=rows, lengths=lengths, widths=widths, progress=advance
         )
     face.answer(result, paint_section(tell_memory(result, face.say)))
 

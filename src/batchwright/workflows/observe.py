@@ -147,7 +147,7 @@ def observe_speed(
 
 
 def observe_memory(
-    model: ModelConfig,
+    model: ModelDescription,
     training: TrainingConfig,
     *,
     rows: Sequence[int],
@@ -155,7 +155,12 @@ def observe_memory(
     widths: Sequence[int],
     progress: Callable[[int, int], None],
 ) -> Json:
-    """Closed form and real allocations while one of B, T and D varies and the others stay as the recipe has them."""
+    """Closed form and real allocations while one of B, T and D varies and the others stay as the recipe has them.
+
+    Of a foreign model the real allocations alone, while B or T varies: its width is its own, and no form knows it.
+    """
+    if not isinstance(model, ModelConfig):
+        return _observe_foreign_memory(model, training, rows=rows, lengths=lengths, progress=progress)
     base = (training.micro_batch_size, training.sequence_length, model.width)
     axes = {
         "by_rows": [(b, base[1], base[2]) for b in rows],
@@ -173,6 +178,38 @@ def observe_memory(
             progress(done, total)
 
     return {name: list(measured(shapes)) for name, shapes in axes.items()}
+
+
+def _observe_foreign_memory(
+    model: ModelDescription,
+    training: TrainingConfig,
+    *,
+    rows: Sequence[int],
+    lengths: Sequence[int],
+    progress: Callable[[int, int], None],
+) -> Json:
+    """Rows longer than the model is meant for are left out."""
+    base = (training.micro_batch_size, training.sequence_length)
+    possible = [length for length in lengths if length <= model.sequence_length] or [base[1]]
+    probed(model, seed=training.seed, isolate=training.isolate, read=False)  # refuses what would not train, either
+    shapes = [(b, base[1]) for b in rows], [(base[0], t) for t in possible]
+    total = sum(map(len, shapes))
+    found: list[Json] = []
+    for b, t in (shape for axis in shapes for shape in axis):
+        traced = trace_step(
+            model,
+            micro_batch_size=b,
+            sequence_length=t,
+            isolate=training.isolate,
+            loss=training.loss,
+            execution=training.execution,
+            optimizer=training.optimizer,
+            momentum=training.momentum,
+        )
+        measured = {"peak_bytes": traced.peak_bytes, "traced_bytes": traced.peak_bytes, "parts": traced.parts}
+        found.append({"B": b, "T": t, "D": None, **measured, "peak_moment": traced.peak_phase})
+        progress(len(found), total)
+    return {"by_rows": found[: len(rows)], "by_length": found[len(rows) :], "by_width": []}
 
 
 def _memory_row(model: ModelConfig, training: TrainingConfig, rows: int, length: int, width: int) -> Json:
