@@ -9,34 +9,58 @@ from typing import Any
 
 import pytest
 
+from batchwright.documents.cleaning import DEFAULT_STEPS
+from batchwright.documents.filters.gopher_quality import GopherQuality
+from batchwright.documents.near_duplicates import NearDuplicates
 from batchwright.engines import ray as engine
 from batchwright.engines.ray import RayExecutor, check_node
-from batchwright.engines.serial import SerialExecutor
 from batchwright.foundation import extras
 from batchwright.foundation.errors import InputError, ResourceError
+from batchwright.tokens import near
+from batchwright.tokens.build import Progress
+from batchwright.tokens.claim import WORK
 from batchwright.workflows.engines import engine_named
+from tests.engines import dying
 from tests.engines.tasks import tasks
-from tests.tokens.material import stored_bytes, texts, write_jsonl
+from tests.tokens.material import near_texts, prepare, stored_bytes, texts, write_jsonl
 
 
-def contents(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir() if path.suffix in (".txt", ".json")}
+def test_workers_and_a_node_that_die_in_every_phase_of_prepare_cost_no_byte(
+    ray_cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "run_on_node", dying.run_and_die)
+    monkeypatch.setattr(near, "RANGE_ROWS", 800)  # several tasks compare
+    source = write_jsonl(tmp_path / "a.jsonl", [*texts(80), *near_texts(12)])
+    quality = GopherQuality(min_words=14, min_stop_words=0, max_mean_word_length=100, min_words_with_letters=0.2)
+    settings: dict[str, Any] = {"steps": (*DEFAULT_STEPS, quality), "keep_rejected": True}
+    settings |= {"near_duplicates": NearDuplicates(), "partition_bytes": 6_000}
+    place = tmp_path / "here" / WORK
+    died: set[str] = set()
 
+    def look(progress: Progress) -> None:
+        if progress.phase == "assembling":
+            died.update(path.name for path in place.iterdir() if path.name.startswith(("killed", "blocked")))
 
-def test_a_node_that_is_removed_mid_run_costs_its_tasks_a_retry_not_a_byte(ray_cluster: Any, tmp_path: Path) -> None:
-    node = sorted(ray_cluster.worker_nodes, key=lambda each: each.node_id)[0]
-    wanted = tasks("slow", tmp_path / "here", 24)
-    done = []
-    with RayExecutor(ray_cluster.address) as executor:
-        killer = threading.Thread(target=ray_cluster.remove_node, args=(node,), kwargs={"allow_graceful": False})
-        for _, manifest in executor.run(wanted):
-            done.append(manifest["n"])
-            if len(done) == 3:
-                killer.start()
-        killer.join()
-    assert sorted(done) == list(range(24))
-    list(SerialExecutor().run(tasks("slow", tmp_path / "there", 24)))
-    assert contents(tmp_path / "here") == contents(tmp_path / "there")
+    def remove_the_node_that_blocks() -> None:
+        blocked = place / f"blocked-{dying.BLOCKS}"
+        while not (blocked.exists() and blocked.read_text()):
+            if ended.wait(0.02):
+                return
+        [node] = [each for each in ray_cluster.worker_nodes if each.node_id == blocked.read_text()]
+        ray_cluster.remove_node(node, allow_graceful=False)
+
+    ended = threading.Event()
+    remover = threading.Thread(target=remove_the_node_that_blocks)
+    remover.start()
+    try:
+        with RayExecutor(ray_cluster.address) as executor:
+            prepare(source, tmp_path / "here", executor=executor, progress=look, **settings)
+    finally:
+        ended.set()
+        remover.join()
+    assert died == {f"blocked-{dying.BLOCKS}", *(f"killed-{kind}" for kind in dying.KILLS)}
+    prepare(source, tmp_path / "there", **settings)
+    assert stored_bytes(tmp_path / "here") == stored_bytes(tmp_path / "there")
 
 
 def test_tasks_that_kill_every_worker_end_in_a_clear_error(ray_cluster: Any, tmp_path: Path) -> None:
