@@ -89,7 +89,7 @@ class RayExecutor:
             self._visit_nodes(next(iter(marks.values())))
             function = ray.remote(num_cpus=1, max_retries=self._attempts - 1)(run_on_node)
             in_hand: dict[Any, Task] = {}
-            stack.callback(self._cancel, in_hand)
+            stack.callback(self._let_end, in_hand, marks.values())
             waiting = iter(listed)
             while True:
                 for task in islice(waiting, self._window() - len(in_hand)):
@@ -194,12 +194,14 @@ class RayExecutor:
                 "then run the same command again: it goes on",
             ) from error
 
-    def _cancel(self, in_hand: dict[Any, Task]) -> None:
-        """After a failure nothing goes on writing."""
-        for reference in in_hand:
-            self._ray.cancel(reference)
-        if in_hand:
-            self._ray.wait(list(in_hand), num_returns=len(in_hand), timeout=_LOOK_SECONDS)
+    def _let_end(self, in_hand: Iterable[Any], marks: Iterable["Mark"]) -> None:
+        """After a failure nothing new begins: a task that finds no mark refuses. Not by `ray.cancel`: a reply that
+        crosses it ends the process that asked, without a word (a failed check in Ray 2.60's task manager)."""
+        for mark in marks:
+            Path(mark.path).unlink(missing_ok=True)
+        left = list(in_hand)
+        if left:
+            self._ray.wait(left, num_returns=len(left), timeout=_LOOK_SECONDS)
 
 
 def _require_listener(address: str) -> None:
