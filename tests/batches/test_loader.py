@@ -10,6 +10,8 @@ import pytest
 
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.batches.loader import BatchLoader
+from batchwright.batches.schedule import BatchSchedule, ScheduledGeometry
+from batchwright.batches.step import Step
 from batchwright.foundation.errors import InputError
 from batchwright.sequences.index_build import build_index
 from batchwright.sequences.packing import Concatenate
@@ -190,3 +192,23 @@ def test_a_step_beyond_the_last_position_is_refused(number: int, tmp_path: Path)
     loader = BatchLoader(plan, BatchGeometry(global_batch_size=2, micro_batch_size=1, sequence_length=4))
     with pytest.raises(InputError, match="beyond the last one"):
         list(loader.step_at(number))
+
+
+def test_a_micro_batch_far_above_a_small_step_is_halved(plan: Plan) -> None:
+    cut = ScheduledGeometry(schedule=BatchSchedule.of(plan, 3), micro_batch_size=64, world_size=2)
+    steps = [next(iter(BatchLoader(plan, cut, rank=rank))) for rank in (0, 1)]
+    assert [step.geometry.micro_batch_size for step in steps] == [2, 2]
+    assert [[batch.inputs.shape[0] for batch in step] for step in steps] == [[2], [2]]
+    whole = BatchLoader(plan, geometry(3, 3))
+    assert sum(step.certificate for step in steps) % 2**64 == drained(next(iter(whole))).certificate
+
+
+def test_a_micro_batch_below_twice_the_rows_stays_as_it_is() -> None:
+    assert geometry(10, 19).without_idle_micro_batch().micro_batch_size == 19
+    assert geometry(10, 20).without_idle_micro_batch().micro_batch_size == 10
+    assert geometry(1, 3).without_idle_micro_batch().micro_batch_size == 1
+
+
+def drained(step: Step) -> Step:
+    step.drain()
+    return step

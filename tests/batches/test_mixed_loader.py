@@ -104,7 +104,7 @@ def test_sources_of_another_length_belong_into_another_stage(sources: list[Sourc
     assert seen == [
         (4, [(4, T)], 6 * T),
         (4, [(4, T)], 6 * T),
-        (4, [(4, T)], 3 * T),  # what is left before T changes
+        (2, [(2, T)], 3 * T),  # what is left before T changes, two rows to a rank
         (2, [(2, 2 * T)] * 2, 12 * T),
         (2, [(2, 2 * T)] * 2, 12 * T),
     ]

@@ -198,3 +198,24 @@ def test_back_to_a_step_that_was_not_kept_names_those_that_were(run: Run, recipe
     code, answer = run("train", recipe, "--out", tmp_path / "run", "--from-step", 1)
     assert code == 1
     assert "--from-step with one of: 6, 8" in answer["error"]["text"]
+
+
+def test_going_back_is_done_once_and_the_same_call_goes_on(run: Run, long_recipe: Path, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "run")
+    run("train", long_recipe, *out, "--steps", 6)
+    found = [run("train", long_recipe, *out, "--from-step", 2, "--steps", steps)[1] for steps in (4, 5)]
+    assert [(each["went_back_to"], each["resumed_from"]) for each in found] == [(2, 2), (None, 4)]
+    # Another step is another way, and so is the same step with other settings.
+    other = run("train", long_recipe, *out, "--from-step", 1, "--steps", 3)[1]
+    assert (other["went_back_to"], other["resumed_from"]) == (1, 1)
+    settings = ("--set", "training.clip_norm=0.5")
+    code, answer = run("train", long_recipe, *out, *settings, "--from-step", 1, "--steps", 2)
+    assert "clip_norm" in answer["error"]["text"] if code else answer["went_back_to"] == 1
+
+
+def test_beginning_afresh_is_refused_where_torchrun_would_begin_again_and_again(
+    run: Run, long_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    code, answer = run("train", long_recipe, "--out", tmp_path / "run", "--fresh")
+    assert (code, "at every restart" in answer["error"]["text"]) == (2, True)

@@ -387,3 +387,28 @@ def test_measure_coverage_speaks_both_languages(store: Path, capsys: pytest.Capt
     for language, said in (("zh", "不丢弃任何内容"), ("en", "drops nothing")):
         assert main(["measure", "coverage", str(store), "-T", "32", "--lang", language]) == 0
         assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["throughput", "memory"])
+def test_what_measures_one_process_is_refused_under_torchrun(
+    run: Run, recipe: Path, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, answer = run("measure", verb, recipe)
+    assert (code, answer["error"]["kind"]) == (2, "UsageError")
+    assert "torchrun started 2" in answer["error"]["what"]
+
+
+def test_a_foreign_model_is_planned_and_its_memory_measured(run: Run, recipe: Path, tmp_path: Path) -> None:
+    text = recipe.read_text(encoding="utf-8")
+    head, _, tail = text.partition("[model]")
+    model = '[model]\nfunction = "tests.model.by_function:build"\nvocabulary_size = 320\n'
+    foreign = tmp_path / "foreign.toml"
+    foreign.write_text(f"{head}{model}[training]{tail.partition('[training]')[2]}", encoding="utf-8")
+    code, plan = run("plan", foreign)
+    assert (code, plan["memory_source"], plan["flops"]) == (0, "trace of the real step on fake tensors", None)
+    code, measured = run("measure", "memory", foreign, "--rows", 2, "--rows", 4, "--lengths", 16, "--lengths", 999)
+    assert code == 0
+    assert [(row["B"], row["T"]) for row in measured["by_rows"]] == [(2, 32), (4, 32)]
+    assert [row["T"] for row in measured["by_length"]] == [16]
+    assert plan["peak_bytes"] > measured["by_rows"][1]["traced_bytes"] * 0.9

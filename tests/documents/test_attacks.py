@@ -18,7 +18,7 @@ from tests.documents.corpus import dropped, read_all, texts_of
 from tests.documents.reader_nursery import ATTACKS, HONEST
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MEMORY_BYTES = 2**30  # what 16 MiB of nothing but `{},` become in Python is the most: about half of it
+MEMORY_BYTES = 2**29  # 64 values of 4 MiB that a parquet file states once are the most: about half of it
 
 
 def run(*words: object) -> dict[str, Any]:

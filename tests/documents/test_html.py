@@ -11,6 +11,7 @@ from batchwright.documents.document import Document
 from batchwright.documents.html import HtmlToText, html_to_text, is_html
 from batchwright.documents.html_elements import ELEMENTS, element_table, hash_name, kind_of
 from batchwright.documents.pipeline import Dropped
+from batchwright.documents.presets import preset
 
 
 def text_of(html: str, *, furniture: bool = True) -> str:
@@ -25,6 +26,14 @@ def text_of(html: str, *, furniture: bool = True) -> str:
         ("<div>a</div><div><div>b</div></div>", "a\nb"),
         ("<h1>T</h1>x<p>y</p><p>z", "T\n\nx\n\ny\n\nz"),
         ("<table><tr><td>1<td>2</tr><tr><td>3</td>\n<td>4</table>", "1\t2\n3\t4"),
+        (
+            "<table><tr><td><p>1</p></td>\n<td><div><p>2</p></div></td></tr>\n<tr><td>3</td><td></td><td><p>4</p></table>x",
+            "1\t2\n3\t4\n\nx",
+        ),
+        ("<table><tr><td><p>a</p><p>b</p></td><td><p>c</p></td></tr></table>", "a\n\nb\n\nc"),
+        ("<tr><td><pre>1\n2</pre></td><td><pre>x = 1\ny</pre></td></tr>", "1\n2\n\nx = 1\ny"),
+        ("<td><table><tr><td>in</td></tr></table></td><td>out</td>", "in\n\nout"),
+        ("<h1>Title<a href=#t>¶</a></h1>one ¶ two", "Title\n\none ¶ two"),
         ("a<script>if (x < y) '</p>'</script>b<style>p{}</style>c", "abc"),
         ("<title>T</title>b", "b"),
         ("<!-- <p>no</p> -->yes<!doctype x><?php no ?>", "yes"),
@@ -46,6 +55,21 @@ def test_furniture_goes_where_that_is_asked_and_only_where_it_is_closed() -> Non
     page = "<nav>menu<nav>inner</nav></nav>text<footer>foot</footer><nav>open"
     assert text_of(page, furniture=False) == "text\nopen"
     assert "menu" in text_of(page)
+
+
+def test_furniture_is_known_by_its_role_too() -> None:
+    page = (
+        '<div class="bar" role="navigation"><div>menu</div></div><div role="main">text</div><ul role=search>find</ul>'
+        '<div data-role="navigation">stays</div><form role="search">find</form><p role="note">note</p><p>role="search"'
+    )
+    assert text_of(page, furniture=False) == 'text\n\nstays\n\nnote\n\nrole="search"'
+    assert "menu" in text_of(page)
+
+
+@pytest.mark.parametrize("name", ["fineweb", "gopher", "c4", "repairs"])
+def test_web_text_is_filtered_without_furniture_and_a_repair_alone_keeps_it(name: str) -> None:
+    step = next(step for step in preset(name) if isinstance(step, HtmlToText))
+    assert step.furniture == (name == "repairs")
 
 
 @pytest.mark.parametrize(

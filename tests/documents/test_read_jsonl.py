@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.documents import read_jsonl
+from batchwright.documents import json_values, read_jsonl
 from batchwright.documents.document import DocumentFlag
 from batchwright.documents.lines import lines
 from batchwright.foundation.errors import BatchwrightError, InputError
@@ -100,6 +100,45 @@ def test_the_nearest_key_is_suggested_and_can_be_chosen(tmp_path: Path) -> None:
 def test_the_same_key_in_a_nested_object_is_no_duplicate(tmp_path: Path) -> None:
     line = b'{"meta":{"text":"x","text":"y"},"text":"a","kind":"text"}'
     assert read_lines(tmp_path, line)[0] == ["a"]
+
+
+def test_a_line_of_more_values_than_text_needs_is_refused_before_it_is_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = b'{"text":"' + b'[{,\\"' * 2**18 + b'"}'  # as many in a text are text
+    many, few = (b'{"text":"a","x":[' + b"[]," * count + b"0]}" for count in (2**18, 2**17))
+    assert len(few) < json_values.COUNTED_FROM_BYTES < len(many)
+    with monkeypatch.context() as patched:
+        patched.setattr(read_jsonl.orjson, "loads", None)
+        with pytest.raises(InputError, match="more than 524,288 brackets and commas"):
+            read_lines(tmp_path, many)
+    texts, drops = read_lines(tmp_path, marks, few, many, b'{"text":"after"}', errors="skip")
+    assert [text[:9] for text in texts] == ['[{,"[{,"[', "a", "after"]
+    assert drops == {"too_many_values": 1}
+
+
+JSON = st.recursive(
+    st.none() | st.text(alphabet='[{,"\\a', max_size=6) | st.integers(-9, 9),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(alphabet='[,"\\b', max_size=3), inner, max_size=4)
+    ),
+    max_leaves=30,
+)
+
+
+@given(JSON)
+def test_values_are_never_counted_as_fewer_than_there_are(value: object) -> None:
+    def size(value: object) -> int:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return 1 + sum(map(size, inner))
+
+    line = orjson.dumps(value)
+    assert size(value) <= json_values.value_count(line) <= 2 * size(value)
+
+
+def test_a_record_with_many_keys_names_some(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"it has: k0, .*, k19 and 80 more\n"):
+        read_lines(tmp_path, orjson.dumps({f"k{number}": 0 for number in range(100)}))
 
 
 def test_invalid_bytes_are_replaced_where_that_is_the_policy(tmp_path: Path) -> None:

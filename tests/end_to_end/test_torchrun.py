@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psutil
 import pytest
 
@@ -57,11 +58,13 @@ def alone(recipe: Path) -> Path:
     return run
 
 
-def torchrun(*words: object, ranks: int = 2, restarts: int = 0, rendezvous: str = "static") -> "subprocess.Popen[str]":
+def torchrun(
+    *words: object, verb: str = "train", ranks: int = 2, restarts: int = 0, rendezvous: str = "static"
+) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks)]
     command += ["--max-restarts", str(restarts), "--rdzv-backend", rendezvous]
     command += ["--rdzv-endpoint", "localhost:0"] if rendezvous == "c10d" else []
-    command += ["-m", "batchwright", "train", *map(str, words)]
+    command += ["-m", "batchwright", *verb.split(), *map(str, words)]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -143,3 +146,37 @@ def test_ranks_that_disagree_on_the_recipe_say_so_and_end(recipe: Path, tmp_path
     assert done.returncode != 0
     assert "training.learning_rate: 0.002 there, 0.001 here" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_two_ranks_share_the_measurement_of_noise_and_find_what_one_finds(
+    recipe: Path, alone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A batch that is cut alike on both: other micro-batches are another sample of the same noise.
+    words = [recipe, "--run-directory", alone, "--steps", "16", "--set", "training.global_batch_size=16", "--json"]
+    capsys.readouterr()
+    assert main(["measure", "noise", *map(str, words)]) == 0
+    one = orjson.loads(capsys.readouterr().out)
+    with torchrun(*words, verb="measure noise") as process:
+        out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    two = orjson.loads(out)  # and not an answer from each
+    for name in ("tokens", "low"):
+        assert two[name] == pytest.approx(one[name], rel=1e-4)
+    assert (two["checkpoint"], two["observations"]) == (one["checkpoint"], 16)
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_stopped_for_a_while_is_waited_for(recipe: Path, alone: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with torchrun(recipe, "--out", run) as process:
+        when(lambda: len(records(run)) > 7, process)
+        rank_process(process, 1).send_signal(signal.SIGSTOP)
+        time.sleep(3)  # whatever was under way has ended
+        before = len(records(run))
+        time.sleep(3)
+        assert len(records(run)) == before
+        rank_process(process, 1).send_signal(signal.SIGCONT)
+        _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert_same_curve(run, alone)

@@ -7,8 +7,10 @@ from batchwright.foundation.errors import InputError
 from batchwright.measuring.step_trace import trace_step, traced_memory
 from batchwright.measuring.synthetic import synthetic_step
 from batchwright.model.config import ModelConfig
+from batchwright.model.description import FunctionModel
 from batchwright.model.execution import Execution
 from batchwright.model.presets import preset
+from batchwright.model.protocol import build_model
 from batchwright.model.transformer import Transformer
 from batchwright.planning.memory import PARTS, step_memory
 from batchwright.training.config import LossForm, TrainingConfig
@@ -92,3 +94,25 @@ def test_a_traced_memory_is_that_of_the_closed_form_where_both_know_the_step(acc
 def test_a_compiled_step_is_not_traced():
     with pytest.raises(InputError, match="a compiled step cannot be traced"):
         trace_step(MODEL, micro_batch_size=1, execution=Execution(compile=True))
+
+
+@pytest.mark.parametrize("kind", ["OneLayer", "WithHidden", "TiedBlock"])
+def test_a_foreign_model_is_traced_and_fake_tensors_tell_the_same(kind: str):
+    arguments = {"kind": kind, "width": 16}
+    model = FunctionModel(
+        function="tests.model.by_function:build", vocabulary_size=97, sequence_length=32, arguments=arguments
+    )
+    real, fake = (trace_step(model, micro_batch_size=4, micro_batches=2, fake=fake) for fake in (False, True))
+    assert (real.peak_bytes, real.parts, real.phase_peaks) == (fake.peak_bytes, fake.parts, fake.phase_peaks)
+    assert {"forward", "loss", "backward", "optimizer"} <= set(real.phase_peaks)
+    trained = sum(p.numel() for p in build_model(model, seed=0).parameters())
+    assert real.parts["weights"] == 4 * trained
+    assert real.parts["optimizer"] >= 8 * trained
+
+
+def test_a_foreign_model_that_looks_into_its_tensors_is_refused_on_fake_ones():
+    model = FunctionModel(function="tests.model.by_function:looking", vocabulary_size=97, sequence_length=32)
+    assert trace_step(model, micro_batch_size=1).peak_bytes > 0
+    with pytest.raises(InputError, match="cannot be followed without computing") as caught:
+        trace_step(model, micro_batch_size=1, fake=True)
+    assert "measure memory" in str(caught.value.remedy)

@@ -103,7 +103,7 @@ def test_less_is_kept_the_more_is_recomputed() -> None:
     shape = ModelConfig(vocabulary_size=64, sequence_length=64, width=64, layers=4, heads=2, feed_forward_width=160)
     kept = [trace_step(shape, micro_batch_size=8, execution=each, fake=True) for each in (PLAIN, SELECTIVE, FULL)]
     none, selective, full = (report.parts["activations"] for report in kept)
-    assert selective < 0.75 * none
+    assert selective < 0.9 * none
     assert full < 0.5 * none
 
 

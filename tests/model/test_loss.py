@@ -76,3 +76,18 @@ def test_evaluating_computes_no_gradient() -> None:
         total, _ = chunked_cross_entropy(hidden, weight, targets, mask)
     assert not total.requires_grad
     assert total.item() == expected.item()
+
+
+def test_gradients_that_were_handed_on_are_not_asked_for_again() -> None:
+    hidden, weight, targets, mask = batch(3, 2, 6, 11)
+    total, _ = chunked_cross_entropy(hidden, weight, targets, mask)
+    total.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="one backward per forward"):
+        total.backward()
+
+
+def test_scores_far_from_zero_neither_overflow_nor_lose_the_loss() -> None:
+    hidden, weight, targets, mask = batch(4, 2, 6, 11)
+    expected, _ = masked_cross_entropy(300 * hidden.detach() @ weight.detach().T, targets, mask)
+    total, _ = chunked_cross_entropy(300 * hidden.detach(), weight.detach(), targets, mask)
+    assert total.item() == pytest.approx(expected.item(), rel=1e-12)

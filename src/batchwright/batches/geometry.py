@@ -40,8 +40,12 @@ class BatchGeometry:
     @property
     def accumulation(self) -> int:
         """Micro-batches per update on every rank."""
-        per_rank = -(-self.global_batch_size // self.world_size)
-        return -(-per_rank // self.micro_batch_size)
+        return -(-self.rows_per_rank // self.micro_batch_size)
+
+    @property
+    def rows_per_rank(self) -> int:
+        """Of one update, on the rank that has most."""
+        return -(-self.global_batch_size // self.world_size)
 
     @property
     def tokens_per_step(self) -> int:
@@ -69,6 +73,15 @@ class BatchGeometry:
             micro_batch_size=max(1, self.tokens_per_micro_batch // sequence_length),
             sequence_length=sequence_length,
         )
+
+    def without_idle_micro_batch(self) -> Self:
+        """The micro-batch halved until it holds less than twice the rows that a rank reads: what a recipe for few ranks
+        or a large batch asks for would else be mostly filler on many, and at the beginning of a ramp. Halved, so that a
+        ramp has few shapes."""
+        micro_batch_size = self.micro_batch_size
+        while micro_batch_size >= 2 * self.rows_per_rank:
+            micro_batch_size //= 2
+        return self if micro_batch_size == self.micro_batch_size else replace(self, micro_batch_size=micro_batch_size)
 
     def rows_of(self, rank: int) -> tuple[int, int]:
         """[first, stop): the rows of a step, counted from its first position, that a rank reads."""

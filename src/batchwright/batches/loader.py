@@ -72,9 +72,9 @@ class BatchLoader:
             timeline = Timeline(plan)
             refuse_two_rules(plan, geometry)
             self.schedule = BatchSchedule.of(plan, geometry.global_batch_size, timeline=timeline)
-            self.geometry = geometry
+            self.geometry, self._adapts = geometry, False
         else:
-            self.schedule, self.geometry = geometry.schedule, geometry.first
+            self.schedule, self.geometry, self._adapts = geometry.schedule, geometry.first, True
             timeline = self.schedule.timeline
             if timeline.plan.hash != plan.hash:
                 raise InputError("the schedule was made for another plan", remedy="BatchSchedule(plan)")
@@ -192,6 +192,7 @@ class BatchLoader:
 
     def _cut_anew(self, size: int, sequence_length: int) -> _Cut:
         geometry = self.geometry.for_step(size, sequence_length)
+        geometry = geometry.without_idle_micro_batch() if self._adapts else geometry
         spans = [geometry.rows_of(rank) for rank in range(geometry.world_size)]
         return _Cut(
             geometry=geometry,

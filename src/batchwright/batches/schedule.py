@@ -234,7 +234,7 @@ class BatchSchedule:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScheduledGeometry:
     """How the steps of a schedule are cut: into so many ranks, and micro-batches of so many rows at the T of the first
-    stage (at another T: see `BatchGeometry.for_step`)."""
+    stage (at another T: see `BatchGeometry.for_step`), fewer where a step is small (`without_idle_micro_batch`)."""
 
     schedule: BatchSchedule
     micro_batch_size: int

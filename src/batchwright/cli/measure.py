@@ -1,11 +1,15 @@
-"""`batchwright measure corpus|coverage|noise|throughput|memory|sweep`: observes by running, and says how sure it is."""
+"""`batchwright measure corpus|coverage|noise|throughput|memory|sweep`: observes by running, and says how sure it is.
 
+Of these `noise` runs on the ranks of torchrun, too; what measures one process refuses to be started as many.
+"""
+
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from batchwright.cli.face import PEOPLE, Face
+from batchwright.cli.face import PEOPLE, Face, Silent
 from batchwright.cli.options import Settings, Sizes
 from batchwright.cli.paint import paint_section
 from batchwright.foundation.errors import UsageError
@@ -18,6 +22,16 @@ app = App(name="measure", result_action="return_value")
 
 Paths = Annotated[tuple[Path, ...], Parameter(consume_multiple=True)]
 PackingName = Literal["best-fit", "concatenate", "best-fit-truncated", "start-aligned"]
+
+
+def refuse_ranks(verb: str) -> None:
+    """Raises UsageError where torchrun started several processes of a verb that measures one."""
+    started = os.environ.get("WORLD_SIZE", "1")
+    if started not in ("", "1"):
+        raise UsageError(
+            f"{verb} measures one process, and torchrun started {started} that would each measure the others' load",
+            remedy=f"batchwright {verb} …, without torchrun",
+        )
 
 
 @app.command
@@ -122,9 +136,15 @@ def corpus(
 
 @app.command
 def noise(
-    recipe: Path, /, *, set: Settings = None, run: Path | None = None, steps: int = 64, face: Face = PEOPLE
+    recipe: Path,
+    /,
+    *,
+    set: Settings = None,
+    run: Annotated[Path | None, Parameter(name=["--run", "--run-directory"])] = None,
+    steps: int = 64,
+    face: Face = PEOPLE,
 ) -> None:
-    """The gradient noise scale at frozen weights, with an interval.
+    """The gradient noise scale at frozen weights, with an interval. Under torchrun the ranks share the rows.
 
     Parameters
     ----------
@@ -133,16 +153,21 @@ def noise(
     set
         Overrides one value: --set training.micro_batch_size=4. May be given several times.
     run
-        A run directory: measure at its newest checkpoint. By default at fresh weights.
+        A run directory: measure at its newest checkpoint. By default at fresh weights. torchrun takes --run for an
+        option of its own; there, write --run-directory.
     steps
         How many batches are measured.
     """
+    from batchwright.training.ranks import started_ranks
     from batchwright.workflows.observe import observe_noise
 
     loaded = load_recipe(recipe, settings=set or ())
-    with face.progress(face.say("demo.stage.noise")) as advance:
-        result = observe_noise(loaded, run, steps=steps, heard=advance)
-    face.answer(result, paint_section(tell_noise(result, face.say)))
+    with started_ranks(loaded.training.device) as ranks:
+        face = face if ranks.first else Silent(json=face.json, lang=face.lang)
+        with face.progress(face.say("demo.stage.noise")) as advance:
+            result = observe_noise(loaded, run, steps=steps, heard=advance, ranks=ranks)
+        if ranks.first:
+            face.answer(result, paint_section(tell_noise(result, face.say)))
 
 
 @app.command
@@ -170,6 +195,8 @@ def throughput(
     """
     from batchwright.workflows.observe import observe_speed
 
+    refuse_ranks("measure throughput")
+
     loaded = load_recipe(recipe, settings=set or ())
     with face.progress(face.say("demo.stage.throughput")) as advance:
         advance(0, None, note=", ".join(map(str, micro_batch)))
@@ -188,7 +215,8 @@ def memory(
     widths: Sizes = (32, 64, 128),
     face: Face = PEOPLE,
 ) -> None:
-    """Peak bytes by part as B, T and D vary: the closed form beside what the real step allocates.
+    """Peak bytes by part as B, T and D vary: the closed form beside what the real step allocates. Of a foreign model,
+    what its real step allocates as B and T vary.
 
     Parameters
     ----------
@@ -205,10 +233,12 @@ def memory(
     """
     from batchwright.workflows.observe import observe_memory
 
+    refuse_ranks("measure memory")
+
     loaded = load_recipe(recipe, settings=set or ())
     with face.progress(face.say("demo.stage.memory")) as advance:
         result = observe_memory(
-            loaded.shape, loaded.training, rows=rows, lengths=lengths, widths=widths, progress=advance
+            loaded.model, loaded.training, rows=rows, lengths=lengths, widths=widths, progress=advance
         )
     face.answer(result, paint_section(tell_memory(result, face.say)))
 
@@ -251,6 +281,8 @@ def sweep(
     from batchwright.foundation.units import format_count, parse_count
     from batchwright.workflows.plots import plot_sweep
     from batchwright.workflows.sweep import sweep as run_sweep
+
+    refuse_ranks("measure sweep")
 
     loaded = load_recipe(recipe, settings=set or ())
     with face.progress(face.say("demo.stage.sweep"), unit=format_count) as advance:

@@ -3,6 +3,7 @@
 On many ranks: `torchrun --nproc-per-node 2 -m batchwright train RECIPE`. The first of them speaks and writes.
 """
 
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -28,7 +29,7 @@ from batchwright.workflows.report import way_back, write_report
 from batchwright.workflows.sample import write_samples
 from batchwright.workflows.strings import Say
 from batchwright.workflows.telling.course import tell_change, tell_scaling
-from batchwright.workflows.telling.one_batch import tell_geometry
+from batchwright.workflows.telling.one_batch import tell_geometry, tell_idle_rows
 from batchwright.workflows.tensorboard import TensorBoardEvents
 from batchwright.workflows.train import checkpointed_step, geometry_of, records_of
 from batchwright.workflows.train import train as train_recipe
@@ -76,9 +77,11 @@ def train(
     skip
         FIRST:STOP, positions that this run shall not eat, now and whenever it is taken up again.
     from_step
-        Go back to the kept checkpoint of this step; later ones are deleted.
+        Go back to the kept checkpoint of this step; later ones are deleted. Once: the same call again goes on from
+        where the run is, as after a kill or a restart by torchrun.
     fresh
-        Forget what was trained in this directory before.
+        Forget what was trained in this directory before. Every call does so, so it is refused where torchrun would
+        make the call again (--max-restarts).
     """
     settings = [*(set or ()), *([f"training.tokens={tokens}"] if tokens is not None else [])]
     settings += [f"run.samples={sample}"] if sample is not None else []
@@ -87,6 +90,11 @@ def train(
     directory = out if out is not None else Path("runs") / recipe.stem
     if fresh and (skip is not None or from_step is not None):
         raise UsageError("--fresh forgets the run that --skip and --from-step change", remedy="one or the other")
+    if fresh and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0:
+        raise UsageError(
+            "--fresh under torchrun --max-restarts would forget the run at every restart",
+            remedy="remove the run directory first, and leave --fresh out",
+        )
     with started_ranks(loaded.training.device) as ranks:
         face = face if ranks.first else Silent(json=face.json, lang=face.lang)
         change = None
@@ -97,7 +105,8 @@ def train(
             )
         if change is not None:
             face.show(*tell_change(change, face.say))
-        face.show(tell_geometry(geometry_of(loaded, ranks=ranks.size), face.say))
+        face.show(tell_geometry(geometry := geometry_of(loaded, ranks=ranks.size), face.say))
+        face.show(*tell_idle_rows(geometry, loaded.training.micro_batch_size, face.say))
         face.show(*tell_scaling(hyper_parameter_rule(loaded.training), loaded.training, face.say))
         face.show(_checkpoints(loaded.training.checkpoint_every_tokens, face.say))
         if ranks.first and not fresh and (step := checkpointed_step(directory)) is not None:

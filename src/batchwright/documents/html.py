@@ -38,7 +38,7 @@ class HtmlToText:
     """What a reader of the page sees, a line per block."""
 
     name: ClassVar[str] = "html"
-    furniture: bool = True  # keep what stands in <nav>, <footer> and <aside>
+    furniture: bool = True  # keep what stands in <nav>, <footer>, <aside> and elements of such a role
 
     def __call__(self, document: Document) -> Document | Dropped:
         if b"<" not in document.utf8 or not is_html(document.utf8):
@@ -64,7 +64,8 @@ def html_to_text(utf8: bytes, *, furniture: bool = True) -> str:
     text, _, _ = visible_text(np.frombuffer(utf8, np.uint8), *_elements(), furniture)
     # A cut inside a character cannot come from the scan; what a caller decoded from a mail may hold anything.
     decoded = text.tobytes().decode()
-    return (unescape(decoded) if "&" in decoded else decoded).strip()
+    decoded = unescape(decoded) if "&" in decoded else decoded
+    return (decoded.replace("¶\n", "\n") if "¶" in decoded else decoded).strip()  # ¶: the link to a heading itself
 
 
 @lru_cache(maxsize=1)

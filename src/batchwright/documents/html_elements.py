@@ -3,9 +3,11 @@
     hidden        <script>, <style>, <title>: raw text that nobody reads, up to its own closing tag
     block, break  <div>, <li>, <br>: a line of its own; two <br> leave a blank line
     paragraph     <p>, <h1>, <table>: a blank line before and after
-    cell          <td>, <th>: a tab after the one before
+    row, cell     <tr>: a line of its own; <td>, <th>: a tab after the cell before, whatever blocks stand in them, but
+                  for one of several lines
     preformatted  <pre>: white space stays
-    furniture     <nav>, <footer>, <aside>: hidden with everything inside, where that is asked for
+    furniture     <nav>, <footer>, <aside>, and what has a role of WAI-ARIA's for it (navigation, search, contentinfo,
+                  complementary): hidden with everything inside, where that is asked for
     inline        <b>, <font>, <a>: nothing
 
 Guarantee: a name that is not in the table does nothing. Price: one hash and about one probe per tag.
@@ -16,14 +18,14 @@ from numpy.typing import NDArray
 
 from batchwright.foundation.compiled import hot_loop
 
-INLINE, BLOCK, BREAK, PARAGRAPH, CELL, PREFORMATTED, HIDDEN, FURNITURE = range(1, 9)
+INLINE, BLOCK, BREAK, PARAGRAPH, CELL, PREFORMATTED, HIDDEN, FURNITURE, ROW = range(1, 10)
 
 ELEMENTS: dict[int, str] = {
     INLINE: "a abbr acronym area b base basefont bdo big blink center cite code col colgroup del dfn em embed font i"
     " img input ins kbd label link map mark marquee meta param q s samp small source span strike strong sub sup tbody"
     " tfoot thead tt u var wbr",
     BLOCK: "address article body caption dd details dialog div dt fieldset figcaption figure form frame frameset head"
-    " header hgroup html legend li main optgroup option section summary tr",
+    " header hgroup html legend li main optgroup option section summary",
     BREAK: "br hr",
     PARAGRAPH: "blockquote dir dl h1 h2 h3 h4 h5 h6 menu ol p table ul",
     CELL: "td th",
@@ -31,6 +33,7 @@ ELEMENTS: dict[int, str] = {
     HIDDEN: "applet audio button canvas iframe math noembed noframes noscript object script select style svg template"
     " textarea title video",
     FURNITURE: "aside footer nav",
+    ROW: "tr",
 }
 SLOTS = 1024
 _OFFSET, _PRIME = 0xCBF29CE484222325, 0x100000001B3  # FNV-1a, 64 bits

@@ -1,6 +1,6 @@
 """HTML read from left to right, once: tags become line breaks, what is between them stays.
 
-    <p>One <b>bold</b>   word<br>next<td>cell</p><script>x</script>End    →    One bold word␊next⇥cell␊␊End
+    <p>One <b>bold</b>   word<br>next<td><p>cell</p></td><script>x</script>End    →    One bold word␊next⇥cell␊␊End
 
 White space collapses, as browsers do it, outside <pre>. A gap is remembered as the widest of (blank, tab, line, blank
 line) and written when the next visible byte comes, so nothing begins or ends with one.
@@ -22,6 +22,7 @@ from batchwright.documents.html_elements import (
     HIDDEN,
     PARAGRAPH,
     PREFORMATTED,
+    ROW,
     hash_name,
     kind_of,
 )
@@ -137,13 +138,28 @@ def after_furniture(text: NDArray[np.uint8], place: int, name: np.uint64) -> int
 
 
 @hot_loop
+def has_furnitures_role(text: NDArray[np.uint8], place: int, end: int) -> bool:
+    """Whether the attributes in text[place:end] say that an element is furniture."""
+    place = find(text[:end], place, b"role=")
+    if place + 6 >= end or not is_blank(text[place - 1]):
+        return False
+    place += 6 if text[place + 5] == 34 or text[place + 5] == 39 else 5
+    return (
+        starts_with(text, place, b"navigation")
+        or starts_with(text, place, b"search")
+        or starts_with(text, place, b"contentinfo")
+        or starts_with(text, place, b"complementary")
+    )
+
+
+@hot_loop
 def gap_after(kind: int, gap: int) -> int:
     """The gap that a tag of this kind leaves where there was `gap`."""
     if kind in (PARAGRAPH, PREFORMATTED):
         return _PARAGRAPH
     if kind == BREAK:
         return _PARAGRAPH if gap >= _LINE else _LINE
-    if kind in (BLOCK, FURNITURE):
+    if kind in (BLOCK, FURNITURE, ROW):
         return max(gap, _LINE)
     if kind == CELL:
         return max(gap, _CELL)
@@ -189,11 +205,17 @@ def visible_text(
 ) -> tuple[NDArray[np.uint8], int, int]:
     """(what is left of the text, with character references still in it; known tags, bytes of theirs).
 
-    furniture: whether navigation, footers and asides stay. One that is never closed stays, and so does all after it.
+    furniture: whether navigation, footers, asides and what has such a role stay. One that is never closed stays, and so
+    does all after it.
     """
     out = np.empty(len(text) + 2, np.uint8)
     count, place, gap, preformatted = 0, 0, _NOTHING, 0
     tags, tag_bytes = 0, 0
+    fresh, row, lines = (
+        False,
+        False,
+        False,
+    )  # in a cell without text so far; it has one before it; that has several lines
     while place < len(text):
         byte = text[place]
         if byte == _LESS and place + 1 < len(text):
@@ -212,13 +234,26 @@ def visible_text(
                     tags += 1
                     tag_bytes += end - place
                 place = end
-                gap = gap_after(kind, gap)
+                if kind == CELL and not closing:
+                    gap = _CELL if row and not lines else gap_after(kind, gap)
+                    fresh, row, lines = True, True, False
+                elif not fresh or kind == ROW:
+                    gap = gap_after(kind, gap)
+                if kind == ROW:
+                    gap = _LINE if row and not lines else gap
+                    row = False
+                fresh = fresh and kind != ROW and not (closing and kind == CELL)
                 if kind == PREFORMATTED:
                     preformatted = max(0, preformatted - 1) if closing else preformatted + 1
                     place += not closing and place < len(text) and text[place] == _NEWLINE
                 if kind == HIDDEN and not closing:
                     place = after_hidden(text, place, name)
-                elif kind == FURNITURE and not closing and not furniture:
+                elif (
+                    not furniture
+                    and kind
+                    and not closing
+                    and (kind == FURNITURE or (kind in (BLOCK, PARAGRAPH) and has_furnitures_role(text, stop, end)))
+                ):
                     end = after_furniture(text, place, name)
                     furniture = end < 0
                     place = place if furniture else end
@@ -228,6 +263,8 @@ def visible_text(
             gap = max(gap, _SPACE)
             place += max(space, 1)
             continue
+        lines = lines or byte == _NEWLINE or (gap >= _LINE and not fresh)
+        fresh = False
         count = write_gap(out, count, gap)
         gap = _NOTHING
         out[count] = byte

@@ -138,7 +138,7 @@ def _by_stop_words(words: list[str], script: str) -> str:
 def _stop_words_by_script() -> dict[str, list[tuple[str, frozenset[str]]]]:
     found: dict[str, list[tuple[str, frozenset[str]]]] = {}
     for name, language in LANGUAGES.items():
-        if language.stop_words and not language.unspaced and name not in _OWN_SCRIPT.values():
+        if language.stop_words and language.characters_per_word is None and name not in _OWN_SCRIPT.values():
             script = SCRIPTS[int(_letters("".join(language.stop_words)).argmax())]
             found.setdefault(script, []).append((name, frozenset(w for w in language.stop_words if len(w) > 1)))
     return found

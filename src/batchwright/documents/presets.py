@@ -6,7 +6,7 @@
     code      long lines, few letters
     none      nothing more
     repairs   mail and HTML become text, mojibake is repaired, control characters go: text that has none stays as it is,
-              so that on it a preset decides as its source does
+              so that on it a preset decides as its source does. The presets of web text leave out a page's navigation
 
 The order is FineWeb's (Penedo et al. 2024, section 3). A TOML file of `[[step]]` tables lists other steps, or the same
 with other thresholds:
@@ -45,13 +45,14 @@ _REPAIRS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("mojibake", {}),
     ("control_characters", {}),
 )
+_REPAIRS_OF_WEB = tuple((name, {"furniture": False} if name == "html" else settings) for name, settings in _REPAIRS)
 PRESETS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     "none": (),
     "repairs": _REPAIRS,
-    "gopher": (*_REPAIRS, ("gopher_repetition", {}), ("gopher_quality", {})),
-    "c4": (*_REPAIRS, ("c4_quality", {})),
+    "gopher": (*_REPAIRS_OF_WEB, ("gopher_repetition", {}), ("gopher_quality", {})),
+    "c4": (*_REPAIRS_OF_WEB, ("c4_quality", {})),
     "fineweb": (
-        *_REPAIRS,
+        *_REPAIRS_OF_WEB,
         ("gopher_repetition", {}),
         ("gopher_quality", {}),
         ("c4_quality", {"terminal_punctuation": False}),

@@ -3,7 +3,7 @@
 Guarantee: a line comes out exactly as JSON says or is refused with its byte offset: no object, no such key, the key
 twice, no string, not UTF-8, longer than the cap, nested deeper than 1,000. `NaN` and lone surrogates, which other
 tools write, are read (the strict parser refuses them, so such a line costs a second, slower pass). Blank lines are no
-records. A null text is an empty document.
+records. A null text is an empty document. A line of more values than text can need is refused (`json_values`).
 Price: orjson, ~0.8 GB/CPU-s on prose lines of 3 kB, plus ~1 µs per line.
 """
 
@@ -15,6 +15,7 @@ from typing import Any, cast
 import orjson
 
 from batchwright.documents.document import Document, DocumentFlag
+from batchwright.documents.json_values import COUNTED_FROM_BYTES, MAXIMUM_VALUES, holds_too_many_values
 from batchwright.documents.lines import LINE_CAP_BYTES, lines
 from batchwright.documents.partitions import WHOLE, Piece
 from batchwright.documents.read_text import BYTE_ORDER_MARK
@@ -22,6 +23,7 @@ from batchwright.documents.refusals import Refusals
 from batchwright.documents.streams import DamagedStream, chunks
 from batchwright.foundation.errors import InputError, nearest
 
+NAMED, NAMED_CHARACTERS = 20, 80  # keys of a record that lacks the one that is sought
 _MISSING = object()
 
 
@@ -41,7 +43,7 @@ def read_jsonl(piece: Piece, refusals: Refusals) -> Iterator[Document]:
     )
     try:
         for offset, line in numbered:
-            if not line:
+            if not 0 < len(line) < COUNTED_FROM_BYTES and (not line or _refused_for_its_values(line, offset, refusals)):
                 continue
             try:
                 text = orjson.loads(line)[column]
@@ -59,6 +61,15 @@ def read_jsonl(piece: Piece, refusals: Refusals) -> Iterator[Document]:
                 yield document
     except DamagedStream as error:
         refusals.corrupt(offset, str(error))
+
+
+def _refused_for_its_values(line: bytes, offset: int, refusals: Refusals) -> bool:
+    if not holds_too_many_values(line):
+        return False
+    what = f"this line holds more than {MAXIMUM_VALUES:,} brackets and commas of JSON"
+    remedy = "leave out of the file what is not text, or drop such lines: --errors skip"
+    refusals.refuse("too_many_values", len(line), InputError(what, where=refusals.at(offset), remedy=remedy))
+    return True
 
 
 def _disguise_of(column: str) -> re.Pattern[bytes]:
@@ -91,6 +102,11 @@ def _carefully(line: bytes, number: int, offset: int, refusals: Refusals) -> Doc
         flags = DocumentFlag.REPAIRED
         tally.edit("invalid_utf8_replaced", 0)
     return Document(utf8, number, offset, refusals.file.source, flags, repaired)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(name[:NAMED_CHARACTERS] for name in names[:NAMED]) + more or "none"
 
 
 def _text_of(characters: str, size_bytes: int, offset: int, refusals: Refusals) -> str | None:
@@ -126,7 +142,7 @@ def _text_of(characters: str, size_bytes: int, offset: int, refusals: Refusals) 
         guess = nearest(column, names)
         refuse(
             "no_text",
-            f"this line has no key '{column}'; it has: {', '.join(names) or 'none'}",
+            f"this line has no key '{column}'; it has: {_some(names)}",
             f"--text-column {guess}" if guess else "choose the key that holds the text with --text-column",
         )
     elif text is not None and not isinstance(text, str):

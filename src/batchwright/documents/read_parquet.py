@@ -83,7 +83,11 @@ def _batches(parquet: Any, group: int, name: str) -> Iterator[list[bytes | None]
         array: Any = batch.column(0)
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
-        yield array.cast(pa.large_binary()).to_pylist()
+        array = array.cast(pa.large_binary())
+        # What unpacked to much more than was stated is not held a second time, as bytes.
+        step = len(array) if array.nbytes <= 2 * BATCH_BYTES else 1
+        for first in range(0, len(array), step):
+            yield array.slice(first, step).to_pylist()
 
 
 def _open(file: InputFile) -> Any:

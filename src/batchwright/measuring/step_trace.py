@@ -1,10 +1,12 @@
-"""What one real training step of our model holds in memory: `train_step` itself, run under a `MemoryTrace`, by phase
-and part.
+"""What one real training step of a model, ours or a foreign one, holds in memory: `train_step` itself, run under a
+`MemoryTrace`, by phase and part.
 
 Guarantee: the code that is traced is the code that trains. The second of two steps is read, when the optimizer's state
 exists. The parts have the names of `planning.memory.PARTS`, so closed form and trace stand side by side. Price: two
 steps on real tensors; with `fake=True` nothing is allocated and a 124 M model takes about a second (numbers that the
-step reads back from a tensor, such as the loss, are then answered with 1: no byte depends on them).
+step reads back from a tensor, such as the loss, are then answered with 1: no byte depends on them). A foreign model is
+built with its weights first, also for fake tensors, since its own code does that; one that looks into its tensors
+cannot be followed on fake ones, and is refused with what it did.
 """
 
 import contextlib
@@ -12,14 +14,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from batchwright.foundation.errors import InputError
+from batchwright.foundation.errors import BatchwrightError, InputError
 from batchwright.measuring.memory_trace import EXISTING, Allocation, MemoryReport, MemoryTrace
 from batchwright.measuring.synthetic import SyntheticStep, synthetic_step
 from batchwright.model.config import ModelConfig
+from batchwright.model.description import ModelDescription
 from batchwright.model.execution import PLAIN, Execution
 from batchwright.model.prepared import prepare
+from batchwright.model.protocol import HiddenModel, build_model
 from batchwright.model.transformer import Transformer
 from batchwright.planning.memory import PARTS, StepMemory
 from batchwright.planning.moments import Moment
@@ -33,7 +38,7 @@ _MASK_OPERATIONS = tuple(f"aten.{name}" for name in ("zeros", "eq", "bitwise_and
 
 
 def trace_step(
-    model_config: ModelConfig,
+    model_config: ModelDescription,
     *,
     micro_batch_size: int,
     sequence_length: int | None = None,
@@ -70,24 +75,25 @@ def trace_step(
         momentum=momentum,
     )
     observers: list[StepObserver] = [_Watcher()] if observed else []
-    model = _weightless(model_config, dtype) if fake else Transformer(model_config, seed=0, dtype=dtype)
-    with FakeTensorMode(allow_non_fake_inputs=True) if fake else contextlib.nullcontext():
+    model = _built(model_config, dtype, fake=fake)
+    foreign = not isinstance(model, Transformer)
+    with _followed(foreign) if fake else contextlib.nullcontext():
         model = _with_empty_weights(model) if fake else model
         prepare(model, execution)
         updates = build_optimizer(model, config)
         trace = _StepTrace(fake=fake)
-        with trace, _phases(model, updates, trace):
+        objective = Objective(model, isolate=isolate, loss=loss)
+        with trace, _phases(objective, updates, trace):
             trace.label([*model.parameters(), *model.buffers()], "weights")
-            objective = Objective(model, isolate=isolate, loss=loss)
             _traced(objective, updates, step, trace, number=1, observers=observers)
             updates.zero_grad(set_to_none=True)
             start = trace.mark
             _traced(objective, updates, step, trace, number=2, observers=observers)
-    return trace.report(since=start, part_of=part_rule(model, length))
+    return trace.report(since=start, part_of=part_rule(model, model_config.vocabulary_size, length))
 
 
 def traced_memory(
-    model_config: ModelConfig,
+    model_config: ModelDescription,
     *,
     micro_batch_size: int,
     sequence_length: int,
@@ -131,12 +137,11 @@ def traced_memory(
     )
 
 
-def part_rule(model: Transformer, length: int) -> Callable[[Allocation], str]:
+def part_rule(model: nn.Module, vocabulary: int, length: int) -> Callable[[Allocation], str]:
     """Names the part of a storage that nobody labelled, by phase, shape and dtype.
 
     Where B·T happens to equal V or 3·D a gradient and an activation may be confused: the total is never affected.
     """
-    vocabulary = model.config.vocabulary_size
     weight_shapes = {tuple(parameter.shape) for parameter in model.parameters() if parameter.ndim > 1}
 
     def part(allocation: Allocation) -> str:
@@ -156,18 +161,43 @@ def part_rule(model: Transformer, length: int) -> Callable[[Allocation], str]:
     return part
 
 
-def _weightless(model_config: ModelConfig, dtype: torch.dtype) -> Transformer:
-    """The module without storage; a module can neither be initialised nor cast under fake tensors."""
-    with torch.device("meta"):
-        return Transformer(model_config, seed=0, dtype=dtype)
+def _built(description: ModelDescription, dtype: torch.dtype, *, fake: bool) -> nn.Module:
+    """The module; ours without storage where that is not needed (a module can neither be initialised nor cast under
+    fake tensors)."""
+    if not isinstance(description, ModelConfig):
+        return build_model(description, seed=0, dtype=dtype, read=False)
+    with torch.device("meta") if fake else contextlib.nullcontext():
+        return Transformer(description, seed=0, dtype=dtype)
 
 
-def _with_empty_weights(model: Transformer) -> Transformer:
-    """Puts (fake) CPU tensors where the meta ones are."""
+@contextlib.contextmanager
+def _followed(foreign: bool):
+    """Fake tensors. Raises InputError where a foreign model's code cannot be run on them."""
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            yield
+    except BatchwrightError:
+        raise
+    except Exception as error:
+        if not foreign:
+            raise
+        words = str(error).strip().splitlines() or [""]
+        raise InputError(
+            f"this model's own code cannot be followed without computing: {type(error).__name__}: {words[0]}",
+            remedy="batchwright measure memory RECIPE, which runs its real step",
+        ) from error
+
+
+def _with_empty_weights(model: nn.Module) -> nn.Module:
+    """Puts (fake) CPU tensors where the module's own are; what is tied stays tied."""
+    made: dict[torch.nn.Parameter, torch.nn.Parameter] = {}
     for module in model.modules():
         for name, value in module._parameters.items():
             if value is not None:
-                module._parameters[name] = torch.nn.Parameter(torch.empty(value.shape, dtype=value.dtype))
+                if value not in made:
+                    empty = torch.empty(value.shape, dtype=value.dtype)
+                    made[value] = torch.nn.Parameter(empty, requires_grad=value.requires_grad)
+                module._parameters[name] = made[value]
         for name, value in module._buffers.items():
             if value is not None:
                 module._buffers[name] = torch.empty(value.shape, dtype=value.dtype)
@@ -198,17 +228,30 @@ def _traced(
 
 
 @contextlib.contextmanager
-def _phases(model: Transformer, optimizer: torch.optim.Optimizer, trace: MemoryTrace):
-    """Phase boundaries from hooks, so that the step needs to know nothing of being watched."""
+def _phases(objective: Objective, optimizer: torch.optim.Optimizer, trace: MemoryTrace):
+    """Phase boundaries from hooks, so that the step needs to know nothing of being watched. Of a foreign model the loss
+    begins where its `hidden` or its scores are there."""
 
-    def loss_begins(module: Any, inputs: Any, hidden: torch.Tensor) -> None:
+    def loss_begins(hidden: torch.Tensor) -> torch.Tensor:
         trace.enter_phase("loss")
         if hidden.requires_grad:
             hidden.register_hook(lambda gradient: trace.enter_phase("backward"))
+        return hidden
 
+    def after_final_norm(module: Any, inputs: Any, hidden: torch.Tensor) -> None:
+        loss_begins(hidden)
+
+    model: Any = objective.model
+    if isinstance(model, Transformer):
+        watched = [model.final_norm.register_forward_hook(after_final_norm)]
+    else:
+        watched = []
+        name = "hidden" if objective.loss == "chunked" and isinstance(model, HiddenModel) else "forward"
+        entry = getattr(model, name)
+        setattr(model, name, lambda *args, **given: loss_begins(entry(*args, **given)))
     hooks = [
-        model.embedding.register_forward_pre_hook(lambda module, inputs: trace.enter_phase("forward")),
-        model.final_norm.register_forward_hook(loss_begins),
+        *watched,
+        objective.register_forward_pre_hook(lambda module, inputs: trace.enter_phase("forward")),
         optimizer.register_step_pre_hook(lambda *_: trace.enter_phase("optimizer")),
         optimizer.register_step_post_hook(lambda *_: trace.enter_phase("between steps")),
     ]

@@ -30,6 +30,7 @@ class Attention(nn.Module):
         mixed = self.query_key_value(x).view(rows, length, -1, width // self.heads)
         turned, value = mixed.split((self.heads + self.key_value_heads, self.key_value_heads), dim=2)
         if rotation is not None:
-            turned = rotate(turned, rotation)
+            # Values of their own, or they would keep the unturned queries and keys, 2·D per slot, until the backward.
+            turned, value = rotate(turned, rotation), value.clone()
         query, key = turned.split((self.heads, self.key_value_heads), dim=2)  # (B, T, H, K), (B, T, G, K)
         return self.output(isolation.attend(query, key, value).reshape(rows, length, width))

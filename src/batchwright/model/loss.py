@@ -8,8 +8,9 @@ Two forms of the same number, by what they hold in fp32 (measured with V = 2,048
 - `masked_cross_entropy` takes all logits. Price: 12·V bytes per slot at the peak (logits, log-probabilities, gradient).
 - `chunked_cross_entropy` takes the last hidden vectors and the output matrix and never holds more than `CHUNK` slots'
   logits: each chunk's probabilities are turned into its gradient at once (p − 1 at the target), multiplied into the
-  gradients of vectors and matrix, and forgotten. Price: 8·V bytes per slot *of a chunk*, the two gradients early
-  (4·D per slot and 4·V·D), no second derivative; and it is faster, since a chunk stays in the cache. For training.
+  gradients of vectors and matrix, and forgotten. All in the place of its logits, and the loss's own gradient scales
+  the two in place. Price: 4·V bytes per slot *of a chunk*, the two gradients early (4·D per slot and 4·V·D), one
+  backward per forward, no second derivative; and it is faster, since fewer fresh pages are touched. For training.
 """
 
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 IGNORED = -100  # the target id that torch's cross-entropy passes over
 CHUNK_LOGITS = 2**19  # logits per chunk, 2 MiB in fp32: what a core's second-level cache holds …
@@ -65,11 +67,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             vectors, counted = hidden[part], mask[part, None]
             # A masked slot may hold any id; 0 is always within the vocabulary.
             target = torch.where(counted, targets[part, None], 0)
-            log_p = torch.log_softmax(vectors @ matrix.T, dim=-1, dtype=weight.dtype)
-            total -= (log_p.gather(1, target) * counted).sum()
+            p, minus_log_p = _softmax_in_place((vectors @ matrix.T).to(weight.dtype), target)
+            total += (minus_log_p * counted).sum()
             if hidden_gradient is None or weight_gradient is None:
                 continue
-            p = log_p.exp_()
             p.scatter_add_(1, target, -torch.ones_like(target, dtype=p.dtype))
             p *= counted
             if p.dtype == hidden.dtype:
@@ -81,12 +82,26 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 weight_gradient += p_rounded.T @ vectors
                 del p_rounded
             # Else this chunk's probabilities would live beside the next one's logits.
-            del log_p, p
-        ctx.save_for_backward(hidden_gradient, weight_gradient)
+            del p, minus_log_p
+        ctx.gradients = hidden_gradient, weight_gradient
         return total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (scale,) = gradients
-        hidden_gradient, weight_gradient = ctx.saved_tensors
-        return hidden_gradient * scale, weight_gradient * scale, None, None, None
+        # Handed on and not kept: a copy of the (V, D) one would be the peak of the whole step.
+        made, ctx.gradients = ctx.gradients, None
+        if made is None:
+            raise RuntimeError("the chunked loss has one backward per forward: its gradients were handed on")
+        hidden_gradient, weight_gradient = made
+        return hidden_gradient.mul_(scale), weight_gradient.mul_(scale), None, None, None
+
+
+def _softmax_in_place(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, V) logits, (n, 1) targets → (probabilities, where the logits were; −log p of the targets)."""
+    largest = logits.amax(dim=-1, keepdim=True)
+    picked = logits.gather(1, target)
+    weights = logits.sub_(largest).exp_()
+    total = weights.sum(dim=-1, keepdim=True)  # at least 1
+    return weights.div_(total), total.log() + (largest - picked)

@@ -16,33 +16,9 @@ from batchwright.foundation.randomness import key
 from batchwright.model.attention import Attention
 from batchwright.model.config import ModelConfig
 from batchwright.model.embedding import LearnedPositions, RotaryPositions, TokenEmbedding, matrix_deviation
+from batchwright.model.feed_forward import GELU, SwiGLU
 from batchwright.model.isolation import Isolation, WholeRow, isolation_of
 from batchwright.model.precision import activation_dtype
-
-
-class SwiGLU(nn.Module):
-    """down(silu(gate) · up), gate and up in one matrix product (Shazeer 2020, arXiv 2002.05202)."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.gate_up = nn.Linear(config.width, 2 * config.feed_forward_width, bias=config.bias)
-        self.down = nn.Linear(config.feed_forward_width, config.width, bias=config.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
-
-
-class GELU(nn.Module):
-    """down(gelu(up)), in the tanh form of Hendrycks & Gimpel 2016 (arXiv 1606.08415) that GPT-2 was trained with."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.up = nn.Linear(config.width, config.feed_forward_width, bias=config.bias)
-        self.down = nn.Linear(config.feed_forward_width, config.width, bias=config.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.gelu(self.up(x), approximate="tanh"))
 
 
 class Block(nn.Module):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import InputError
 from batchwright.model.config import ModelConfig
+from batchwright.model.description import ModelDescription
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,11 +45,19 @@ def attention_flops_per_token(model: ModelConfig, sequence_length: int) -> int:
     return model.flops_per_token(2 * sequence_length) - model.flops_per_token(sequence_length)
 
 
-def run_flops(model: ModelConfig, *, tokens: int, sequence_length: int | None = None) -> int:
-    """C of a whole run; 6·P·D of Kaplan 2020 (arXiv 2001.08361) plus attention, minus the embedding lookup."""
+def attention_share(model: ModelDescription, sequence_length: int) -> float | None:
+    """The share of Q·Kᵀ and A·V in the work of a row of T; none: a model that does not know its work."""
+    once, twice = model.flops_per_token(sequence_length), model.flops_per_token(2 * sequence_length)
+    return None if once is None or twice is None else (twice - once) / once
+
+
+def run_flops(model: ModelDescription, *, tokens: int, sequence_length: int | None = None) -> int | None:
+    """C of a whole run; 6·P·D of Kaplan 2020 (arXiv 2001.08361) plus attention, minus the embedding lookup. None: a
+    model that does not know its work."""
     if tokens < 0:
         raise InputError(f"a run of {tokens} tokens makes no sense")
-    return model.flops_per_token(sequence_length) * tokens
+    per_token = model.flops_per_token(sequence_length)
+    return None if per_token is None else per_token * tokens
 
 
 def utilisation(*, tokens_per_second: float, flops_per_token: float, peak_flops_per_second: float) -> float:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 
 from batchwright.foundation.errors import InputError
 from batchwright.model.config import ModelConfig
+from batchwright.model.description import ModelDescription
 from batchwright.model.execution import PLAIN, Execution
 from batchwright.planning.moments import LossForm, Moment, StepArithmetic, chunk_slots
 
@@ -44,7 +45,7 @@ class Proportions:
 class StepMemory:
     """One step of one geometry on one rank. `peak` is what must fit."""
 
-    model: ModelConfig
+    model: ModelDescription
     micro_batch_size: int
     sequence_length: int
     isolate: bool
@@ -64,8 +65,11 @@ class StepMemory:
         return self.peak.total_bytes
 
     @property
-    def hidden_bytes(self) -> int:
-        """B × T × D: the one (B, T, D) tensor that enters and leaves every layer."""
+    def hidden_bytes(self) -> int | None:
+        """B × T × D: the one (B, T, D) tensor that enters and leaves every layer; none: a foreign model's D is not
+        known."""
+        if not isinstance(self.model, ModelConfig):
+            return None
         return self.micro_batch_size * self.sequence_length * self.model.width * self.item_bytes
 
     @property

@@ -6,8 +6,8 @@ bytes per element. Guarantee and price: see `memory`, which takes the largest.
 Symbols: B rows, T tokens per row, n = B·T slots, D width, L layers, H heads, K = D/H, F feed-forward width, V
 vocabulary, P weights; sizes are in elements of `item_bytes`. Each layer keeps, for its backward,
 
-    A = 12·D + 4·F + H + 2  per slot: two norms 4D + 2, queries, keys and values 3D, queries and keys turned 2D,
-                                      attention D + H, residuals 2D, SwiGLU 4F
+    A = 10·D + 2·F + H + 2  per slot: two norms 4D + 2, queries and keys turned 2D, values D, attention D + H,
+                                      residuals 2D, gate and up of SwiGLU 2F
     and D more where documents are kept apart without a mask (T > MASKED_LENGTH_LIMIT)
 
     bytes │            loss: logits on top of all activations
@@ -28,6 +28,7 @@ LossForm = Literal["chunked", "whole"]
 
 _CHUNK_LOGITS, _CHUNK_SLOTS = 2**19, 256  # those of model.loss, which needs torch: a test holds them together
 _ID_BYTES, _POSITION_BYTES, _MASK_BYTES = 8, 4, 1
+_SOFTMAX_VECTORS = 6  # of a number per slot, beside the logits of a chunk
 _SCALARS = 3  # the summed loss, the loss and its gradient
 _COUNTER_BYTES = 4  # AdamW's step count, a tensor per weight tensor
 
@@ -81,7 +82,7 @@ class StepArithmetic:
     def saved_per_layer(self) -> int:
         """A, elements per slot."""
         model = self.model
-        return 12 * model.width + 4 * model.feed_forward_width + model.heads + 2 + self.joined
+        return 10 * model.width + 2 * model.feed_forward_width + model.heads + 2 + self.joined
 
     @property
     def saved_before_layers(self) -> int:
@@ -119,13 +120,12 @@ class StepArithmetic:
         yield self.moment("scores backward", "loss", saved + model.width, logits=logits, new=table)
 
     def chunked_loss(self, saved: int) -> Iterator[Moment]:
-        """Both gradients are made beside the chunk, in the forward, and scaled (once more each) in the backward."""
+        """Both gradients are made beside the chunk, in the forward, and scaled in their place in the backward."""
         model, table = self.model, self.model.vocabulary_size * self.model.width
         chunk = min(self.slots, chunk_slots(model.vocabulary_size))
         labelled = self.touched + _ID_BYTES * chunk
-        logits = 2 * chunk * model.vocabulary_size
+        logits = chunk * (model.vocabulary_size + _SOFTMAX_VECTORS)
         yield self.moment("chunk", "loss", saved + model.width, logits=logits, new=table, batch=labelled)
-        yield self.moment("loss backward", "loss", saved + model.width, pending=2 * table)
 
     @property
     def touched(self) -> int:
@@ -141,11 +141,10 @@ class StepArithmetic:
         above = (model.layers - layer) * per_layer + d
         # Alive when its backward begins; the gradient that arrives has taken the place of the layer's own output.
         x = self.saved_before_layers + layer * self.saved_per_layer
-        rest = x - 4 * f - 1
+        rest = x - 2 * f - 1
         for name, activations, before, new in (
-            ("down", x + f, 0, f * d),
-            ("SwiGLU", x + 2 * f, f * d, 0),
-            ("gate and up", x - 2 * f + d, f * d, 2 * f * d),
+            ("SwiGLU and down", x + 3 * f, 0, f * d),
+            ("gate and up", x + d, f * d, 2 * f * d),
             ("feed-forward norm", rest + 2 * d, 3 * f * d + d, 0),
             ("attention output", rest - 2 * d, 3 * f * d + d, d * d),
             ("attention", rest + d, 3 * f * d + d * d + d, 0),
@@ -158,7 +157,7 @@ class StepArithmetic:
         yield self.moment(
             f"queries, keys, values backward, layer {layer}",
             "backward",
-            rest - 5 * d - heads - (model.head_size if last else 0),
+            rest - 3 * d - heads - (model.head_size if last else 0),
             mask=not last,
             pending=table,
             done=above + 3 * f * d + d * d + d,

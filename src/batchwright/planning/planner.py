@@ -14,6 +14,7 @@ from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.errors import InputError, ResourceError
 from batchwright.foundation.units import format_bytes
 from batchwright.model.config import ModelConfig
+from batchwright.model.description import ModelDescription
 from batchwright.planning.memory import StepMemory, step_memory
 from batchwright.planning.moments import LossForm
 
@@ -48,7 +49,7 @@ class FittedGeometry:
 
 
 def fit_geometry(
-    model: ModelConfig,
+    model: ModelDescription,
     *,
     global_batch_size: int,
     memory_bytes: int,
@@ -77,6 +78,8 @@ def fit_geometry(
     def memory_of(rows: int, length: int) -> StepMemory:
         if memory_of_step is not None:
             return memory_of_step(rows, length, rows < share)
+        if not isinstance(model, ModelConfig):
+            raise InputError("no closed form knows a foreign model", remedy="memory_of_step: a trace of its real step")
         return step_memory(
             model,
             micro_batch_size=rows,

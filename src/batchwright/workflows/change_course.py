@@ -1,7 +1,8 @@
 """Leave out a range of positions, and go back before it if the run has already eaten of it.
 
 Guarantee: what is decided is on disk before this returns, and saying it twice changes nothing more: a range that the
-plan already skips is not skipped again, and nothing goes back for it. Price: counting the documents reads the index of
+plan already skips is not skipped again, and the way back to a step is gone once for a recipe (with other settings, or
+to another step, it is another way). Price: counting the documents reads the index of
 at most 65,536 rows.
 """
 
@@ -26,6 +27,7 @@ from batchwright.workflows.run_directory import (
     finish_going_back,
     go_back,
     recipe_of_run,
+    went_back_before,
 )
 from batchwright.workflows.train import claim, open_data
 
@@ -50,6 +52,7 @@ class Change:
     recipe: Recipe
     went_back_to: int | None
     skipped: SkippedRange | None
+    went_back_before: int | None = None  # the step that an earlier call of the same words went back to
 
 
 def change_course(
@@ -61,6 +64,8 @@ def change_course(
     """
     finish_going_back(run_directory)
     recipe = recipe_of_run(recipe, run_directory)
+    if skip is None and from_step is not None and went_back_before(run_directory, from_step, recipe):
+        return Change(recipe=recipe, went_back_to=None, skipped=None, went_back_before=from_step)
     skipped = None if skip is None else _skipped(recipe, *skip)
     if skipped is not None and skipped.already:
         return Change(recipe=recipe, went_back_to=None, skipped=skipped)

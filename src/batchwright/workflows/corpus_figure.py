@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from batchwright.workflows.figure_file import write_figure
 from batchwright.workflows.plots import COLOURS
 
 FEWEST_BARS, MOST_BARS = 5, 10  # room for so many at least, so that few are not broad
@@ -29,8 +30,7 @@ def plot_corpus(facts: Mapping[str, Any], path: Path) -> None:
     _draw_fates(fates, facts["tally"])
     for axes in (lengths, languages, fates):
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130, metadata={"Software": None})  # the same data, the same bytes
-    pyplot.close(figure)
+    write_figure(figure, path)
 
 
 def _draw_lengths(axes: Any, facts: Mapping[str, Any]) -> None:

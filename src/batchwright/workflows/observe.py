@@ -29,6 +29,8 @@ from batchwright.training.config import TrainingConfig
 from batchwright.training.hyper_parameters import HyperParameters
 from batchwright.training.objective import Objective
 from batchwright.training.optimizer import build_optimizer
+from batchwright.training.parallel import parallel_of
+from batchwright.training.ranks import Ranks
 from batchwright.training.step import train_step
 from batchwright.training.trainer import CHECKPOINTS_NAME
 from batchwright.workflows.run_directory import recipe_of_run
@@ -75,17 +77,27 @@ def describe_noise(monitor: NoiseMonitor, *, batch_tokens: int, drifting: bool) 
     }
 
 
-def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, heard: Callable[[int, int], None]) -> Json:
+def observe_noise(
+    recipe: Recipe,
+    run_directory: Path | None,
+    *,
+    steps: int,
+    heard: Callable[[int, int], None],
+    ranks: Ranks | None = None,
+) -> Json:
     """The noise scale at frozen weights: those of a run's newest checkpoint, or fresh ones.
 
-    The real step runs with a learning rate of 0, on the rows that the run would see next.
+    The real step runs with a learning rate of 0, on the rows that the run would see next. `ranks` (see `started_ranks`)
+    call this together, each on its own rows of every step, and all of them get the same answer.
     """
+    ranks = Ranks() if ranks is None else ranks
     if steps < 1:
         raise InputError(f"a noise scale out of {steps} steps is none", remedy="--steps 64")
     if run_directory is not None:
         recipe = recipe_of_run(recipe, run_directory)  # with what that run skips, or its state would be of another plan
-    training, geometry = recipe.training, geometry_of(recipe)
-    loader = BatchLoader(open_data(recipe).plan, geometry)
+    ranks.check_alike({"recipe": recipe.to_table(), "steps": steps})
+    training, geometry = recipe.training, geometry_of(recipe, ranks=ranks.size)
+    loader = BatchLoader(ranks.together(lambda: open_data(recipe)).plan, geometry, rank=ranks.rank)
     newest = None if run_directory is None else Checkpoints(run_directory / CHECKPOINTS_NAME).newest()
     if run_directory is not None and newest is None:
         raise InputError("there is no checkpoint of a run here", where=str(run_directory), remedy="leave --run out")
@@ -94,8 +106,9 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
     else:
         model = load_model(newest, recipe.model)
         loader.restore(read_progress(newest).data)
-    objective = Objective(model, isolate=training.isolate, loss=training.loss)
-    optimizer, monitor = build_optimizer(model, training), NoiseMonitor()
+    objective = Objective(model.to(ranks.device), isolate=training.isolate, loss=training.loss)
+    parallel = parallel_of(objective, "ddp", ranks)  # with shards no rank has a micro-batch's whole gradient
+    optimizer, monitor = build_optimizer(model, training), NoiseMonitor(ranks=ranks)
     for number, batches in enumerate(islice(loader, steps), start=1):
         train_step(
             objective,
@@ -104,6 +117,7 @@ def observe_noise(recipe: Recipe, run_directory: Path | None, *, steps: int, hea
             step=number,
             tokens_before=0,
             hyper_parameters=HyperParameters(learning_rate=0.0),
+            parallel=parallel,
             observers=[monitor],
         )
         heard(number, steps)
@@ -133,7 +147,7 @@ def observe_speed(
 
 
 def observe_memory(
-    model: ModelConfig,
+    model: ModelDescription,
     training: TrainingConfig,
     *,
     rows: Sequence[int],
@@ -141,7 +155,12 @@ def observe_memory(
     widths: Sequence[int],
     progress: Callable[[int, int], None],
 ) -> Json:
-    """Closed form and real allocations while one of B, T and D varies and the others stay as the recipe has them."""
+    """Closed form and real allocations while one of B, T and D varies and the others stay as the recipe has them.
+
+    Of a foreign model the real allocations alone, while B or T varies: its width is its own, and no form knows it.
+    """
+    if not isinstance(model, ModelConfig):
+        return _observe_foreign_memory(model, training, rows=rows, lengths=lengths, progress=progress)
     base = (training.micro_batch_size, training.sequence_length, model.width)
     axes = {
         "by_rows": [(b, base[1], base[2]) for b in rows],
@@ -159,6 +178,38 @@ def observe_memory(
             progress(done, total)
 
     return {name: list(measured(shapes)) for name, shapes in axes.items()}
+
+
+def _observe_foreign_memory(
+    model: ModelDescription,
+    training: TrainingConfig,
+    *,
+    rows: Sequence[int],
+    lengths: Sequence[int],
+    progress: Callable[[int, int], None],
+) -> Json:
+    """Rows longer than the model is meant for are left out."""
+    base = (training.micro_batch_size, training.sequence_length)
+    possible = [length for length in lengths if length <= model.sequence_length] or [base[1]]
+    probed(model, seed=training.seed, isolate=training.isolate, read=False)  # refuses what would not train, either
+    shapes = [(b, base[1]) for b in rows], [(base[0], t) for t in possible]
+    total = sum(map(len, shapes))
+    found: list[Json] = []
+    for b, t in (shape for axis in shapes for shape in axis):
+        traced = trace_step(
+            model,
+            micro_batch_size=b,
+            sequence_length=t,
+            isolate=training.isolate,
+            loss=training.loss,
+            execution=training.execution,
+            optimizer=training.optimizer,
+            momentum=training.momentum,
+        )
+        measured = {"peak_bytes": traced.peak_bytes, "traced_bytes": traced.peak_bytes, "parts": traced.parts}
+        found.append({"B": b, "T": t, "D": None, **measured, "peak_moment": traced.peak_phase})
+        progress(len(found), total)
+    return {"by_rows": found[: len(rows)], "by_length": found[len(rows) :], "by_width": []}
 
 
 def _memory_row(model: ModelConfig, training: TrainingConfig, rows: int, length: int, width: int) -> Json:

@@ -2,7 +2,7 @@
 
 Price: closed forms, milliseconds and no torch. Where the one of memory does not know the model's parts, how it is
 run or its optimizer, the real step is traced on fake tensors instead, seconds for each size that is tried, and the
-reasons say so.
+reasons say so. So it is for a foreign model, which must be built for that, its weights in memory once.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from typing import Any
 from batchwright.batches.geometry import BatchGeometry
 from batchwright.foundation.units import format_bytes, format_seconds
 from batchwright.model.config import ModelConfig
-from batchwright.planning.compute import run_flops, step_compute
+from batchwright.model.description import ModelDescription
+from batchwright.planning.compute import attention_share, run_flops
 from batchwright.planning.hardware import this_machine
 from batchwright.planning.memory import PARTS, StepMemory, step_memory, unknown_to_the_form
 from batchwright.planning.planner import FittedGeometry, MemoryOfStep, Reason, fit_geometry
@@ -32,8 +33,8 @@ class RunPlan:
     fitted: FittedGeometry
     memory_bytes: int
     steps: int
-    flops: int
-    attention_share: float
+    flops: int | None  # this and the next: none for a model that does not know its work
+    attention_share: float | None
     seconds: float | None  # of the whole run, when a measured rate was given
 
     @property
@@ -48,7 +49,7 @@ class RunPlan:
                 "tokens_per_step": self.geometry.tokens_per_step,
                 "filler_rows": self.geometry.filler_rows,
             },
-            "parameters": self.recipe.shape.parameter_count(),
+            "parameters": self.recipe.model.parameter_count(),
             "fits": self.fits,
             "peak_bytes": self.memory.peak_bytes,
             "peak_moment": self.memory.peak.name,
@@ -62,7 +63,9 @@ class RunPlan:
             "fitted_micro_batch_size": self.fitted.geometry.micro_batch_size,
             "fitted_accumulation": self.fitted.geometry.accumulation,
             "steps": self.steps,
-            "flops": float(self.flops),  # 15 T tokens of 124 M weights are more than 64 bits, and JSON has no more
+            "flops": None
+            if self.flops is None
+            else float(self.flops),  # 15 T tokens of 124 M weights are more than 64 bits, and JSON has no more
             "attention_share": self.attention_share,
             "seconds": self.seconds,
             "reasons": [asdict(reason) for reason in (*self.fitted.reasons, *self.hyperparameters())],
@@ -108,7 +111,7 @@ def plan_run(
     fastest_micro_batch_size: int | None = None,
 ) -> RunPlan:
     """`memory_bytes` is what one rank has (default: this machine's free memory); a rate must have been measured."""
-    training, model = recipe.training, recipe.shape
+    training, model = recipe.training, recipe.model
     geometry = BatchGeometry(
         global_batch_size=training.global_batch_size,
         micro_batch_size=training.micro_batch_size,
@@ -136,14 +139,14 @@ def plan_run(
         memory_bytes=available,
         steps=steps,
         flops=run_flops(model, tokens=slots, sequence_length=training.sequence_length),
-        attention_share=step_compute(model, geometry).attention_share,
+        attention_share=attention_share(model, training.sequence_length),
         seconds=None if tokens_per_second is None else slots / tokens_per_second,
     )
 
 
-def _memory_of(model: ModelConfig, training: TrainingConfig) -> MemoryOfStep:
+def _memory_of(model: ModelDescription, training: TrainingConfig) -> MemoryOfStep:
     """The closed form where it holds, else the trace, the only thing here that needs torch."""
-    if unknown_to_the_form(model, training.execution, training.optimizer):
+    if not isinstance(model, ModelConfig) or unknown_to_the_form(model, training.execution, training.optimizer):
         from batchwright.measuring.step_trace import traced_memory
 
         memory: Callable[..., StepMemory] = partial(

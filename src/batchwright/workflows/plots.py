@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from batchwright.workflows.figure_file import write_figure
+
 COLOURS = ("#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")  # Okabe & Ito: told apart by everyone
 STREAM_COLOURS = ("#000000", "#cc79a7", "#009e73")  # not those of the bars, which mean something else
 WINDOWS = 40  # every curve is averaged over the same windows of tokens, so that small batches are not just noisier
@@ -47,8 +49,7 @@ def plot_sweep(runs: Sequence[Json], path: Path) -> None:
     for axes in (by_tokens, by_steps):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130, metadata={"Software": None})  # the same data, the same bytes
-    pyplot.close(figure)
+    write_figure(figure, path)
 
 
 def _mean_curve(runs: Sequence[Json]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -112,8 +113,7 @@ def plot_coverage(result: Json, path: Path) -> None:
     for axes in (tokens, documents, along):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"T = {result['sequence_length']:,}")
-    figure.savefig(path, dpi=130, metadata={"Software": None})  # the same data, the same bytes
-    pyplot.close(figure)
+    write_figure(figure, path)
 
 
 def _stack(axes: Any, names: Sequence[str], parts: Mapping[str, NDArray[np.float64]], whole: Any) -> None:

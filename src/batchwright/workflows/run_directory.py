@@ -3,6 +3,7 @@
     recipe.toml        the recipe of the run; its [data] skip holds for every later start, whatever recipe is given
     going-back.json    only between the decision to go back to an earlier checkpoint and its end: the step, the recipe;
                        step 0 is the beginning (`--fresh`)
+    went-back.json     the last way back that was gone to its end: asked for again, it is not gone again
 
 Guarantee: a decision is one atomic write; whoever finds `going-back.json` finishes what it says, so a kill at any
 moment leaves the run before the decision or after it. What was made of later checkpoints goes with them. Price: later
@@ -30,7 +31,7 @@ from batchwright.workflows.calls import CALLS_NAME
 from batchwright.workflows.sample import SAMPLES_NAME
 
 RECIPE_NAME = "recipe.toml"
-GOING_BACK_NAME = "going-back.json"
+GOING_BACK_NAME, WENT_BACK_NAME = "going-back.json", "went-back.json"
 UNFINISHED = f".*{TEMPORARY_SUFFIX}"  # names of files whose writer was killed
 
 
@@ -72,6 +73,13 @@ def go_back(run_directory: Path, step: int, recipe: Recipe) -> None:
     _decide(run_directory, step, recipe)
 
 
+def went_back_before(run_directory: Path, step: int, recipe: Recipe) -> bool:
+    """Whether the last way back was to this step with this recipe: going it again would only train the same again, and
+    a call that torchrun restarts, or that was killed, would never come to an end."""
+    done = run_directory / WENT_BACK_NAME
+    return done.is_file() and read_json(done) == _decision(step, recipe)
+
+
 def begin_afresh(run_directory: Path, recipe: Recipe) -> None:
     """Forget what was trained in this directory and by which calls, and make `recipe` the run's."""
     _decide(run_directory, 0, recipe)
@@ -79,8 +87,12 @@ def begin_afresh(run_directory: Path, recipe: Recipe) -> None:
 
 def _decide(run_directory: Path, step: int, recipe: Recipe) -> None:
     with WriterLock(run_directory):
-        write_json(run_directory / GOING_BACK_NAME, {"step": step, "recipe": recipe.to_toml()})
+        write_json(run_directory / GOING_BACK_NAME, _decision(step, recipe))
     finish_going_back(run_directory)
+
+
+def _decision(step: int, recipe: Recipe) -> dict[str, int | str]:
+    return {"step": step, "recipe": recipe.to_toml()}
 
 
 def finish_going_back(run_directory: Path) -> None:
@@ -95,10 +107,13 @@ def finish_going_back(run_directory: Path) -> None:
         with translated(decision):
             if checkpoints.directory.is_dir():
                 sync_directory(checkpoints.directory)  # a power cut must not bring them back without the decision
-            for name in (SAMPLES_NAME, *((LOG_NAME, CALLS_NAME) if value["step"] == 0 else ())):
+            for name in (SAMPLES_NAME, *((LOG_NAME, CALLS_NAME, WENT_BACK_NAME) if value["step"] == 0 else ())):
                 (run_directory / name).unlink(missing_ok=True)
             write_atomic(run_directory / RECIPE_NAME, value["recipe"].encode())
-            decision.unlink()
+            if value["step"] == 0:
+                decision.unlink()
+            else:
+                decision.replace(run_directory / WENT_BACK_NAME)
             sync_directory(run_directory)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from batchwright.workflows.figure_file import write_figure
 from batchwright.workflows.plots import COLOURS
 
 WINDOWS = 60  # means of so many equal stretches of steps are drawn over the single steps
@@ -52,8 +53,7 @@ def plot_run(
     for axes in (loss, norm):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130, metadata={"Software": None})  # the same data, the same bytes
-    pyplot.close(figure)
+    write_figure(figure, path)
 
 
 def _draw_curve(

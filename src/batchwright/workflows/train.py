@@ -101,13 +101,13 @@ def open_data(recipe: Recipe) -> RunData:
 
 
 def geometry_of(recipe: Recipe, *, ranks: int = 1) -> BatchGeometry:
-    """The batch of a recipe on so many ranks."""
+    """The full batch of a recipe on so many ranks, as it is run."""
     return BatchGeometry(
         global_batch_size=recipe.training.global_batch_size,
         micro_batch_size=recipe.training.micro_batch_size,
         sequence_length=recipe.training.sequence_length,
         world_size=ranks,
-    )
+    ).without_idle_micro_batch()
 
 
 def train(

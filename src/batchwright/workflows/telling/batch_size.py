@@ -1,7 +1,7 @@
 """What the batch size does: compute, memory, gradient noise. Every sentence is chosen by comparing measured numbers."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -64,6 +64,8 @@ def _shape_of_curve(smallest: Json, best: Json, largest: Json) -> str:
 def tell_memory(result: Json, say: Say) -> Section:
     """Peak bytes by part as B, T and D vary; `result`: {base, by_rows, by_length, by_width, traced} of memory rows."""
     rows, lengths, widths = result["by_rows"], result["by_length"], result["by_width"]
+    if not widths:
+        return Section(title=say("memory.title"), blocks=tuple(_foreign_memory(rows, lengths, say)))
     blocks: list[Block] = [
         say("memory.intro"),
         _memory_grid([*rows, *lengths, *widths], say),
@@ -76,6 +78,23 @@ def tell_memory(result: Json, say: Say) -> Section:
         _closed_form([*rows, *lengths, *widths], say),
     ]
     return Section(title=say("memory.title"), blocks=tuple(blocks))
+
+
+def _foreign_memory(rows: Sequence[Json], lengths: Sequence[Json], say: Say) -> Iterator[Block]:
+    """What was traced, without a form beside it."""
+    shapes = {(row["B"], row["T"]): row for row in (*rows, *lengths)}
+    parts = [part for part in PARTS if any(row["parts"].get(part, 0) for row in shapes.values())]
+    yield say("memory.foreign.intro")
+    yield Grid(
+        header=("B×T", *(say(f"memory.column.{part}") for part in parts), say("memory.column.measured")),
+        rows=tuple(
+            (f"{b}×{t}", *(_mib(row["parts"].get(part, 0)) for part in parts), _mib(row["traced_bytes"]))
+            for (b, t), row in shapes.items()
+        ),
+    )
+    for key, axis, along in (("memory.rows", "B", rows), ("memory.length", "T", lengths)):
+        if len(along) > 1:
+            yield _growth(key, along, axis, say)
 
 
 def _memory_grid(rows: Sequence[Json], say: Say) -> Grid:

@@ -11,6 +11,8 @@ def tell_change(change: Change, say: Say) -> list[str]:
     told: list[str] = []
     if change.went_back_to is not None:
         told.append(say("course.back", step=f"{change.went_back_to:,}"))
+    if change.went_back_before is not None:
+        told.append(say("course.back_before", step=f"{change.went_back_before:,}"))
     skipped = change.skipped
     if skipped is None:
         return told

@@ -1,6 +1,7 @@
 """One (B, T) batch: what the inputs to a Transformer are, and what becomes of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -131,3 +132,24 @@ def tell_geometry(geometry: BatchGeometry, say: Say) -> str:
         ranks=geometry.world_size,
         length=geometry.sequence_length,
     )
+
+
+def tell_idle_rows(geometry: BatchGeometry, asked: int, say: Say) -> list[str]:
+    """That another micro-batch was asked for than is run, and the rows that are run in vain."""
+    told: list[str] = []
+    rows, micro = geometry.rows_per_rank, geometry.micro_batch_size
+    if micro != asked:
+        told.append(say("geometry.halved", asked=f"{asked:,}", rows=f"{rows:,}", micro=f"{micro:,}"))
+    even = replace(geometry, micro_batch_size=-(-rows // geometry.accumulation))
+    if even.filler_rows < geometry.filler_rows:
+        computed = geometry.filler_rows + geometry.global_batch_size
+        told.append(
+            say(
+                "geometry.filler",
+                filler=f"{geometry.filler_rows:,}",
+                computed=f"{computed:,}",
+                better=f"{even.micro_batch_size:,}",
+                left=f"{even.filler_rows:,}",
+            )
+        )
+    return told

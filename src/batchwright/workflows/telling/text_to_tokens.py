@@ -15,7 +15,7 @@ _ADVICE = {
     "duplicate": {"duplicate"},
     "score": {"language_score", "quality_score"},
     "contaminated": {"contaminated"},
-    "unreadable": {"unreadable", "not_json", "no_text", "corrupt", "invalid_utf8", "too_long"},
+    "unreadable": {"unreadable", "not_json", "no_text", "corrupt", "invalid_utf8", "too_long", "too_many_values"},
     "no_text": {"empty", "binary", "mail_without_text", "html_without_text", "too_many_combining_marks"},
     "code": {"code_long_line", "code_long_lines", "code_few_letters"},
 }
