@@ -7,8 +7,9 @@ A round is one job: filters, near-duplicates dropped, tokenized, rejections kept
 selecting, assembling), at a drawn moment, one thing dies by SIGKILL: a worker with a task in hand, a node (another
 joins), or the process that runs the job; a dead job is begun again at once, while workers of the dead one may still
 write, on the cluster or on this machine alone. Over three rounds every death is aimed at every phase; `deaths` counts
-those that came in time, for a short phase may be over. The store is compared, file by file, with that of one undisturbed
-process pool. Without SOURCES the text is Python's own library. It prints one JSON object, and fails when a byte differs.
+those that came in time, for a short phase may be over. The store is compared, file by file, with that of one
+undisturbed process pool. Without SOURCES the text is Python's own library. It prints one JSON object, and fails when a
+byte differs.
 """
 
 import argparse
