@@ -1,5 +1,9 @@
 """Addresses of people become addresses of nobody; everything else stays."""
 
+from hypothesis import given
+from hypothesis import strategies as some
+
+from batchwright.documents import privacy
 from batchwright.documents.document import Document
 from batchwright.documents.privacy import ReplacePersonalData
 
@@ -30,3 +34,18 @@ def test_an_unchanged_document_is_the_same_one() -> None:
 def test_the_replacement_depends_on_the_document_alone() -> None:
     step = ReplacePersonalData()
     assert [step(Document(b"a@b.org", 0, 0, 0)).utf8 for _ in range(3)] == [b"email@example.com"] * 3  # type: ignore[union-attr]
+
+
+ALPHABET = [*"ab.@-=[]1 :", "é", "a@b.c", "a.b@c-d.e", "@[1.2.3.4]", "..", "@@", "1.2.3.4"]
+
+
+@given(some.lists(some.sampled_from(ALPHABET), max_size=40).map("".join))
+def test_addresses_are_found_where_the_pattern_alone_finds_them(text: str) -> None:
+    found = [match.span() for match in privacy.emails_in(text)]
+    assert found == [match.span() for match in privacy._EMAIL.finditer(text)]
+
+
+@given(some.lists(some.sampled_from([*"0123456789. x", "255."]), max_size=24).map("".join))
+def test_no_address_of_four_numbers_is_overlooked(text: str) -> None:
+    found = privacy._FOUR_NUMBERS.search(text.encode()) is not None
+    assert found or privacy._IP.search(text) is None
