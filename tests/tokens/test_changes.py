@@ -54,7 +54,7 @@ def steps(*listed: Any) -> dict[str, Any]:
             ["near_duplicates, min_similarity: 0.7 → 0.8"],
         ),
         ({"infilling": Infilling(rate=0.5)}, {}, ["fim: 0.5 → 0"]),
-        ({}, {"decontamination": EXAM}, ["decontaminate: none → exam.jsonl"]),
+        ({}, {"decontamination": EXAM}, ["decontaminate: none → exam.jsonl (00000000)"]),
         ({}, {"against": ["0123456789abcdef"]}, ["against: none → 01234567"]),
         ({}, {"validation_fraction": 0.1, "seed": 1}, ["seed: 0 → 1", "validation: 0.0 → 0.1"]),
     ],

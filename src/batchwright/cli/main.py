@@ -22,6 +22,7 @@ from rich.text import Text
 from batchwright.cli.face import console_on
 from batchwright.foundation.errors import BatchwrightError, ResourceError, UsageError, nearest
 from batchwright.foundation.extras import extra_missing
+from batchwright.foundation.own_process import declare_own_process
 
 VERBS = {
     "demo": "The main job on real text: prepare, show, plan, train, what B does, report.",
@@ -37,6 +38,8 @@ VERBS = {
 }
 PLACES = {"measure": "measure:app", "import": "bring:bring"}
 """Verbs that do not lie in a function of their name: `import` is a word of Python."""
+OTHERS_CODE = ("demo", "plan", "measure", "train")
+"""Verbs in whose process a model of the user's own may run."""
 
 SUMMARY = "From raw text to the exact (B, T) batches a language model is pre-trained on, and which batch size to use."
 EPILOGUE = (
@@ -70,6 +73,8 @@ def _version() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; gives its exit code. Under torchrun it does not come back: see `_leave`."""
+    if arguments is None and sys.argv[1:2] and sys.argv[1] not in OTHERS_CODE:
+        declare_own_process()
     code = _run(arguments)
     if arguments is None and "TORCHELASTIC_RUN_ID" in os.environ:
         _leave(code)

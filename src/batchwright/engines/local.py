@@ -19,14 +19,17 @@ from typing import Self
 
 from batchwright.foundation.errors import InputError, ResourceError
 from batchwright.foundation.execution import Manifest, Task, make_outputs, run_task
+from batchwright.foundation.own_process import declare_own_process, is_own_process
 
 _PR_SET_PDEATHSIG = 1
 _TASKS_IN_HAND_PER_WORKER = 2
 
 
-def _begin_worker(parent: int) -> None:
+def _begin_worker(parent: int, of_our_own: bool) -> None:
     """Die with the parent, leave Ctrl-C to it, and keep libraries from starting a thread per core in every worker."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    if of_our_own:
+        declare_own_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -79,7 +82,7 @@ class LocalExecutor:
                 self.workers,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_begin_worker,
-                initargs=(os.getpid(),),
+                initargs=(os.getpid(), is_own_process()),
             )
         pool, finished = self._pool, False
         try:

@@ -8,6 +8,12 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 from numba import njit  # type: ignore[import-untyped]  # numba publishes no types
+from numba.core import entrypoints  # type: ignore[import-untyped]
+
+from batchwright.foundation.own_process import is_own_process
+
+if is_own_process():
+    entrypoints._already_initialized = True  # pyright: ignore[reportPrivateUsage]
 
 P = ParamSpec("P")
 R = TypeVar("R")

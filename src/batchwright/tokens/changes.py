@@ -48,6 +48,8 @@ def _of_settings(before: Any, now: Any) -> list[str]:
         asked = _ASKED_AS.get(name, name)
         if name == "steps":
             phrases += _of_steps(was, becomes)
+        elif name == "decontamination" and _table(was).get("files") != _table(becomes).get("files"):
+            phrases.append(f"{asked}: {_brief(name, was)} → {_brief(name, becomes)}")
         elif isinstance(was, Mapping) and isinstance(becomes, Mapping):
             phrases += _of_values(asked, was, becomes)
         else:
@@ -62,7 +64,8 @@ def _brief(name: str, value: Any) -> str:
     if name in _SAID_BY and _SAID_BY[name] in table:
         return str(table[_SAID_BY[name]])
     if name == "decontamination":
-        return ", ".join(str(_table(file).get("name")) for file in _list(table.get("files")))
+        files = map(_table, _list(table.get("files")))
+        return ", ".join(f"{file.get('name')} ({str(file.get('xxh3'))[:_SHOWN]})" for file in files)
     return ", ".join(str(each)[:_SHOWN] for each in _list(value)) if isinstance(value, list) else str(value)
 
 
