@@ -123,8 +123,14 @@ def _of_tokenizer(before: Any, now: Any) -> list[str]:
     old, new = _table(before), _table(now)
     if old.get("hash") == new.get("hash"):
         return _of_values("tokenizer", old, new)
-    shown = (f"{_count(each.get('vocabulary_size'))} ids ({str(each.get('hash'))[:_SHOWN]})" for each in (old, new))
-    return ["tokenizer: " + " → ".join(shown)]
+    return [f"tokenizer: {_vocabulary(old)} → {_vocabulary(new)}"]
+
+
+def _vocabulary(tokenizer: Mapping[str, Any]) -> str:
+    name = str(tokenizer.get("hash"))
+    # Ids that were imported without their vocabulary have a name that says no more than how many.
+    shown = "their vocabulary unknown" if name.startswith("unknown") else name[:_SHOWN]
+    return f"{_count(tokenizer.get('vocabulary_size'))} ids ({shown})"
 
 
 def _count(value: Any) -> str:
