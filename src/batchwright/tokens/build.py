@@ -8,7 +8,7 @@
 
 Guarantee: the store depends on text, sources, settings, vocabulary and seed alone: not on workers, partitions, engine
 or crashes. Killed at any moment it goes on when called again and writes the same bytes; a finished job changes nothing;
-a changed one is refused and says what changed; a second writer is refused. Price: ~40 MB of JSONL per CPU-second with
+a changed one is refused and says what changed; a second writer is refused. Price: ~60 MB of JSONL per CPU-second with
 GPT-2's vocabulary, twice the store's size on disk until it is finished.
 """
 

@@ -2,8 +2,8 @@
 
 Guarantee: an instance exists only if the engine made the reference's ids on every string of `probe` with this
 vocabulary and version; a text with characters that the two may read by different tables of Unicode is encoded by the
-reference itself (see `settled`); a share of the documents is compared again while a store is written. Price: ~0.5 s to
-load, 0.2 s of it the probe; it caches words, so the first 10 MB of text run slower than the rest.
+reference itself (see `settled`); a share of the documents is compared again while a store is written. Price: ~0.4 s to
+load, 0.1 s of it the probe; it caches words, so the first 10 MB of text run slower than the rest.
 """
 
 from collections.abc import Sequence
