@@ -40,8 +40,9 @@ class Decision:
 
     def went_wrong(self, run: Path, *, bare: bool) -> list[str]:
         """Start again after a kill; what is neither as before nor as after. The same words always lead to the end."""
-        if self.starter.train(run, self.bare if bare else self.words).code != 0:
-            return ["it does not start again"]
+        again = self.starter.train(run, self.bare if bare else self.words)
+        if again.code != 0:
+            return [f"it does not start again: {again.said}"]
         found = remains(run)
         wrong = differing(found, self.after)
         return wrong if not bare or differing(found, self.before) else []
