@@ -2,8 +2,8 @@
 
 Guarantee: a file's tests, and those of files that share a costly start, run in one worker, so what they share is made
 once. The files that take longest are dealt while there is something left to balance them with.
-Price: a run is no shorter than its longest unit (~25 s). The controller knows tests by their ids alone, which is why
-the units are told from paths; marks would not reach it (pytest 9.1 and later ignore how xdist 3.8 names its groups).
+Price: a run is no shorter than its longest unit. The controller knows tests by their ids alone, which is why
+the units are told from paths; marks would not reach it (pytest 9.2 ignores how xdist 3.8 names its groups).
 """
 
 import pytest

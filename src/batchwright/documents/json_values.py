@@ -13,12 +13,12 @@ import numpy as np
 MAXIMUM_VALUES = 2**19
 COUNTED_FROM_BYTES = MAXIMUM_VALUES  # every value takes a byte of its own: "[", "{" or ","
 
-_QUOTE, _OPENERS_AND_COMMA = ord('"'), np.frombuffer(b"[{,", np.uint8)
+_QUOTE, _MARKS = ord('"'), b"[{,"
 
 
 def holds_too_many_values(line: bytes) -> bool:
     """Whether this line is more than a record of text may be."""
-    if sum(line.count(mark) for mark in (b"[", b"{", b",")) < MAXIMUM_VALUES:
+    if sum(map(line.count, _MARKS)) < MAXIMUM_VALUES:
         return False
     return value_count(line) > MAXIMUM_VALUES
 
@@ -32,6 +32,6 @@ def value_count(line: bytes) -> int:
     codes = np.frombuffer(line, np.uint8)
     within = np.bitwise_xor.accumulate(codes == _QUOTE)  # a string's opening quote is, its closing one is not
     marks = np.zeros(codes.shape[0], np.bool_)
-    for mark in _OPENERS_AND_COMMA:
+    for mark in _MARKS:
         marks |= codes == mark
     return 1 + int(np.count_nonzero(marks & ~within))

@@ -15,6 +15,7 @@ import torch
 
 from batchwright.batches.loader import BatchLoader
 from batchwright.foundation.errors import InputError
+from batchwright.measuring.memory_trace import MemoryReport
 from batchwright.measuring.noise_monitor import NoiseMonitor
 from batchwright.measuring.step_trace import trace_step
 from batchwright.measuring.throughput import measure_throughput
@@ -196,20 +197,25 @@ def _observe_foreign_memory(
     total = sum(map(len, shapes))
     found: list[Json] = []
     for b, t in (shape for axis in shapes for shape in axis):
-        traced = trace_step(
-            model,
-            micro_batch_size=b,
-            sequence_length=t,
-            isolate=training.isolate,
-            loss=training.loss,
-            execution=training.execution,
-            optimizer=training.optimizer,
-            momentum=training.momentum,
-        )
+        traced = _traced(model, training, b, t)
         measured = {"peak_bytes": traced.peak_bytes, "traced_bytes": traced.peak_bytes, "parts": traced.parts}
         found.append({"B": b, "T": t, "D": None, **measured, "peak_moment": traced.peak_phase})
         progress(len(found), total)
     return {"by_rows": found[: len(rows)], "by_length": found[len(rows) :], "by_width": []}
+
+
+def _traced(model: ModelDescription, training: TrainingConfig, rows: int, length: int) -> MemoryReport:
+    """What the real step allocates at one (B, T)."""
+    return trace_step(
+        model,
+        micro_batch_size=rows,
+        sequence_length=length,
+        isolate=training.isolate,
+        loss=training.loss,
+        execution=training.execution,
+        optimizer=training.optimizer,
+        momentum=training.momentum,
+    )
 
 
 def _memory_row(model: ModelConfig, training: TrainingConfig, rows: int, length: int, width: int) -> Json:
@@ -230,14 +236,7 @@ def _memory_row(model: ModelConfig, training: TrainingConfig, rows: int, length:
         execution=training.execution,
         optimizer=training.optimizer,
     )
-    traced = trace_step(
-        wider,
-        micro_batch_size=rows,
-        sequence_length=length,
-        isolate=training.isolate,
-        loss=training.loss,
-        execution=training.execution,
-    )
+    traced = _traced(wider, training, rows, length)
     return {
         "B": rows,
         "T": length,
